@@ -1,0 +1,164 @@
+//! What a broker is told at its start.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::topics;
+
+/// Largest id of a broker that this one can be: a master.
+const MASTER_ID: u64 = 0;
+/// A segment's size is a signed 32-bit integer to RocketMQ.
+const SEGMENT_MAX_BYTES: u64 = 1 << 30;
+/// Bytes of a stored message besides its body, at most: properties, topic, fixed part, mark.
+const MESSAGE_OVERHEAD_BYTES: u64 = 64 * 1024;
+
+/// Configuration of a broker. Every field has a default but the name replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct BrokerConfig {
+    /// HTTP addresses of the name replicas, `http://host:port`.
+    pub namesrv: Vec<String>,
+    /// RocketMQ cluster.
+    pub cluster: String,
+    /// Broker name.
+    pub name: String,
+    /// Broker id: 0, a master. Slaves need replication, which this broker does not have.
+    pub id: u64,
+    /// Where to listen, `ip:port`.
+    pub listen: String,
+    /// Where clients find it, `host:port`; by default where it listens.
+    pub advertise: Option<String>,
+    /// Directory of everything it keeps; made if missing, used by one broker at a time.
+    pub data_dir: PathBuf,
+    /// Lease it asks for, in ms; by default the name cluster's.
+    pub lease_ttl_ms: Option<u64>,
+    /// Take the identity from a live broker at another address.
+    pub takeover: bool,
+    /// Make topics at their first message (through the default topic TBW102).
+    pub auto_create_topics: bool,
+    /// Queues of the default topic: the most that a topic made at its first message gets.
+    pub default_topic_queue_nums: u32,
+    /// Most topics; beyond it none is made.
+    pub max_topics: usize,
+    /// Largest body of a message, in bytes.
+    pub max_message_bytes: usize,
+    /// Size of a commit log segment, in bytes.
+    pub segment_bytes: u64,
+    /// Most bytes of messages that wait to be synced; beyond it sends are answered "busy".
+    pub max_pending_bytes: usize,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// A connection on which nothing moves for this long is closed, in ms.
+    pub idle_ms: u64,
+    /// How long a stop waits for the name cluster, and then for answers in flight, in ms each.
+    pub drain_ms: u64,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            namesrv: Vec::new(),
+            cluster: "DefaultCluster".to_owned(),
+            name: "broker-a".to_owned(),
+            id: MASTER_ID,
+            listen: "127.0.0.1:10911".to_owned(),
+            advertise: None,
+            data_dir: PathBuf::from("broker-data"),
+            lease_ttl_ms: None,
+            takeover: false,
+            auto_create_topics: true,
+            default_topic_queue_nums: 4,
+            max_topics: 10_000,
+            max_message_bytes: 4 * 1024 * 1024,
+            segment_bytes: 1 << 30,
+            max_pending_bytes: 64 * 1024 * 1024,
+            max_connections: 10_000,
+            idle_ms: 120_000,
+            drain_ms: 5_000,
+        }
+    }
+}
+
+/// A configuration that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` {problem}")]
+pub struct ConfigError {
+    /// Which field.
+    pub field: &'static str,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl BrokerConfig {
+    /// Checks what can be checked without touching anything.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let error = |field, problem: String| Err(ConfigError { field, problem });
+        if self.namesrv.is_empty() {
+            return error("namesrv", "must name at least one replica, as http://host:port".into());
+        }
+        if self.id != MASTER_ID {
+            let why = "must be 0: this broker does not replicate yet, so it can only be a master; \
+                       give each broker a name of its own instead";
+            return error("id", format!("{why} (got {})", self.id));
+        }
+        for (field, name) in [("cluster", &self.cluster), ("name", &self.name)] {
+            if let Err(problem) = topics::check_name(name) {
+                return error(field, problem);
+            }
+        }
+        if !(1..=1024).contains(&self.default_topic_queue_nums) {
+            return error("default-topic-queue-nums", "must be from 1 to 1024".into());
+        }
+        if self.max_topics < 16 {
+            return error("max-topics", "must be at least 16".into());
+        }
+        if !(1..=8 << 20).contains(&self.max_message_bytes) {
+            return error("max-message-bytes", "must be from 1 to 8388608 (8 MiB)".into());
+        }
+        let least = self.max_message_bytes as u64 + MESSAGE_OVERHEAD_BYTES;
+        if !(least..=SEGMENT_MAX_BYTES).contains(&self.segment_bytes) {
+            let problem = format!(
+                "must be from {least} (max-message-bytes and what belongs to it) to \
+                 {SEGMENT_MAX_BYTES} (1 GiB)"
+            );
+            return error("segment-bytes", problem);
+        }
+        if (self.max_pending_bytes as u64) < least {
+            return error("max-pending-bytes", format!("must be at least {least}"));
+        }
+        if self.max_connections == 0 || self.idle_ms == 0 {
+            return error("max-connections", "and `idle-ms` must be at least 1".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_field_s_name() {
+        let good = BrokerConfig { namesrv: vec!["http://n:8876".into()], ..Default::default() };
+        assert_eq!(good.check(), Ok(()));
+        type Change = fn(&mut BrokerConfig);
+        let wrong: [(&str, Change); 10] = [
+            ("namesrv", |config| config.namesrv.clear()),
+            ("id", |config| config.id = 1),
+            ("cluster", |config| config.cluster = String::new()),
+            ("name", |config| config.name = "a b".into()),
+            ("default-topic-queue-nums", |config| config.default_topic_queue_nums = 0),
+            ("max-topics", |config| config.max_topics = 1),
+            ("max-message-bytes", |config| config.max_message_bytes = 9 << 20),
+            ("segment-bytes", |config| config.segment_bytes = 4096),
+            ("max-pending-bytes", |config| config.max_pending_bytes = 4096),
+            ("max-connections", |config| config.max_connections = 0),
+        ];
+        for (field, change) in wrong {
+            let mut config = good.clone();
+            change(&mut config);
+            assert_eq!(config.check().unwrap_err().field, field);
+        }
+    }
+}

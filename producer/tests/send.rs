@@ -1,0 +1,341 @@
+//! Sends through a fake name cluster to fake brokers over real TCP: the way of a message, what is
+//! tried elsewhere, and how each ending is told.
+
+mod broker;
+#[path = "../../client/tests/fake/mod.rs"]
+mod fake;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use broker::{Broker, Mode};
+use fake::Fake;
+use signpost_client::types::QueueData;
+use signpost_producer::{
+    Cause, Message, Producer, ProducerConfig, SendError, SendStatus, TopicQueues,
+};
+use signpost_remoting::message::properties;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Stage {
+    names: Fake,
+    brokers: Vec<Broker>,
+    producer: Producer,
+}
+
+fn config() -> ProducerConfig {
+    ProducerConfig {
+        attempt_timeout: Duration::from_millis(300),
+        seed: Some(0),
+        ..ProducerConfig::default()
+    }
+}
+
+/// Brokers `b0`, `b1`, … that all have topic `t`, four queues each.
+async fn stage(brokers: usize, config: ProducerConfig) -> Stage {
+    let names = Fake::new(3);
+    let mut started = Vec::new();
+    for _ in 0..brokers {
+        started.push(Broker::start().await);
+    }
+    let stage_route = |stage: &[Broker]| -> Vec<(String, String)> {
+        stage.iter().enumerate().map(|(n, b)| (format!("b{n}"), b.address.clone())).collect()
+    };
+    put(&names, "t", &stage_route(&started));
+    let client = names.client(signpost_client::Options::default());
+    let producer = Producer::start(&client, config).expect("a sound configuration");
+    Stage { names, brokers: started, producer }
+}
+
+fn put(names: &Fake, topic: &str, brokers: &[(String, String)]) {
+    let brokers: Vec<_> = brokers.iter().map(|(n, a)| (n.as_str(), a.as_str())).collect();
+    names.put_route(topic, &brokers);
+}
+
+fn message(body: &str) -> Message {
+    Message::new("t", body.to_owned())
+}
+
+/// Waits until the producer's route of `t` has this many queues.
+async fn until_queues(producer: &Producer, count: usize) {
+    let mut routes = producer.routes();
+    let told = routes.wait_for(|table| {
+        let route = table.routes.get("t").and_then(Option::as_ref);
+        route.map(|route| TopicQueues::of(route).len()) == Some(count)
+    });
+    timeout(PATIENCE, told).await.expect("in time").expect("the watch lives");
+}
+
+#[tokio::test]
+async fn a_message_arrives_as_it_was_sent() {
+    let stage = stage(1, config()).await;
+    let message = Message { flag: 9, ..message("hello") }
+        .with_tag("TagA")
+        .with_key("k1")
+        .with_property("mine", "1");
+    let sent = stage.producer.send(&message).await.unwrap();
+    assert_eq!((sent.status, sent.attempts, sent.queue_offset), (SendStatus::Ok, 1, 0));
+    assert_eq!(sent.queue.broker_name, "b0");
+    let stored = &stage.brokers[0].stored()[0];
+    assert_eq!((stored.code, stored.body.as_slice(), stored.oneway), (310, &b"hello"[..], false));
+    let header = &stored.header;
+    assert_eq!((header.topic.as_str(), header.default_topic.as_str()), ("t", "TBW102"));
+    assert_eq!((header.default_topic_queue_nums, header.flag, header.sys_flag), (4, 9, 0));
+    assert_eq!(header.queue_id, i32::try_from(sent.queue.queue_id).unwrap());
+    assert_eq!(header.broker_name.as_deref(), Some("b0"));
+    let property = |name| properties::get(&header.properties, name);
+    assert_eq!(property("UNIQ_KEY"), Some(sent.message_id.as_str()));
+    assert_eq!((property("TAGS"), property("KEYS")), (Some("TagA"), Some("k1")));
+    assert_eq!((property("WAIT"), property("mine")), (Some("true"), Some("1")));
+    assert_eq!(sent.message_id.len(), 32);
+}
+
+#[tokio::test]
+async fn sends_go_round_over_all_queues_and_ids_are_unique() {
+    let stage = stage(3, config()).await;
+    let mut ids = BTreeSet::new();
+    let mut queues = BTreeSet::new();
+    for n in 0..12 {
+        let sent = stage.producer.send(&message(&n.to_string())).await.unwrap();
+        queues.insert(sent.queue);
+        ids.insert(sent.message_id);
+    }
+    assert_eq!((queues.len(), ids.len()), (12, 12));
+    let all = (0..200).map(|n| {
+        let producer = stage.producer.clone();
+        tokio::spawn(async move { producer.send(&message(&n.to_string())).await })
+    });
+    for sent in all.collect::<Vec<_>>() {
+        ids.insert(sent.await.unwrap().unwrap().message_id);
+    }
+    assert_eq!(ids.len(), 212);
+}
+
+#[tokio::test]
+async fn another_broker_is_tried_after_each_failure_that_calls_for_it() {
+    let retried = [1, 2, 14, 16, 17, 204, 205, 215, 1500];
+    for mode in retried.map(Mode::Answers).into_iter().chain([Mode::Hung, Mode::Mute]) {
+        let stage = stage(2, config()).await;
+        stage.brokers[0].set(mode);
+        for n in 0..8 {
+            let sent = stage.producer.send(&message(&n.to_string())).await;
+            let sent = sent.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
+            assert_eq!(sent.queue.broker_name, "b1", "{mode:?}");
+            assert!(sent.attempts <= 2, "{mode:?}: the failed broker is not tried again");
+        }
+        assert!(stage.brokers[0].seen() > 0, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_would_fail_everywhere_is_not_tried_elsewhere() {
+    for code in [3, 13, 29] {
+        let stage = stage(3, config()).await;
+        stage.brokers.iter().for_each(|broker| broker.set(Mode::Answers(code)));
+        let error = stage.producer.send(&message("x")).await.unwrap_err();
+        assert!(error.is_definite() && error.attempts().len() == 1, "{code}: {error}");
+        assert!(matches!(error.cause(), Cause::Broker { code: answered, .. } if *answered == code));
+    }
+}
+
+#[tokio::test]
+async fn three_attempts_in_all_at_three_brokers() {
+    let stage = stage(4, config()).await;
+    stage.brokers.iter().for_each(|broker| broker.set(Mode::Answers(14)));
+    let error = stage.producer.send(&message("x")).await.unwrap_err();
+    assert!(error.is_definite());
+    let tried: BTreeSet<_> = error.attempts().iter().map(|a| &a.queue.broker_name).collect();
+    assert_eq!((error.attempts().len(), tried.len()), (3, 3), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_not_known_says_so_even_when_a_later_attempt_surely_failed() {
+    for (first, second) in [(Mode::Hung, Mode::Answers(14)), (Mode::Mute, Mode::Answers(13))] {
+        let stage = stage(2, config()).await;
+        // Whichever comes first: both orders end as unknown only if the first may have stored it.
+        stage.brokers[0].set(first);
+        stage.brokers[1].set(second);
+        let mut unknown = 0;
+        for n in 0..8 {
+            let error = stage.producer.send(&message(&n.to_string())).await.unwrap_err();
+            let touched = error.attempts().iter().any(|a| a.queue.broker_name == "b0");
+            assert_eq!(!error.is_definite(), touched, "{error:?}");
+            unknown += usize::from(touched);
+        }
+        assert!(unknown > 0);
+    }
+    for mode in [Mode::Answers(1), Mode::Answers(4711), Mode::Bare] {
+        let stage = stage(1, config()).await;
+        stage.brokers[0].set(mode);
+        let error = stage.producer.send(&message("x")).await.unwrap_err();
+        assert!(matches!(error, SendError::Unknown { .. }), "{mode:?}: {error}");
+        if mode == Mode::Bare {
+            assert_eq!(stage.brokers[0].stored().len(), 1, "it was stored: not sent again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_retries_of_unknown_outcomes_nothing_is_stored_twice() {
+    let config = ProducerConfig { retry_unknown: false, ..config() };
+    let stage = stage(2, config).await;
+    stage.brokers[0].set(Mode::Mute);
+    let mut unknown = 0;
+    for n in 0..8 {
+        match stage.producer.send(&message(&n.to_string())).await {
+            Ok(sent) => assert_eq!(sent.queue.broker_name, "b1"),
+            Err(SendError::Unknown { .. }) => unknown += 1,
+            Err(failed) => panic!("{failed}"),
+        }
+    }
+    assert!(unknown > 0);
+    let stored = |n: usize| stage.brokers[n].stored();
+    let bodies: Vec<_> = stored(0).into_iter().chain(stored(1)).map(|s| s.body).collect();
+    assert_eq!((bodies.len(), bodies.iter().collect::<BTreeSet<_>>().len()), (8, 8));
+}
+
+#[tokio::test]
+async fn statuses_of_stored_messages_are_told() {
+    let statuses = [
+        (10, SendStatus::FlushDiskTimeout),
+        (11, SendStatus::SlaveNotAvailable),
+        (12, SendStatus::FlushSlaveTimeout),
+    ];
+    for (code, status) in statuses {
+        let stage = stage(2, config()).await;
+        stage.brokers.iter().for_each(|broker| broker.set(Mode::StoresAndAnswers(code)));
+        let sent = stage.producer.send(&message("x")).await.unwrap();
+        assert_eq!((sent.status, sent.attempts), (status, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_hung_broker_cannot_eat_the_budget() {
+    let stage = stage(2, config()).await;
+    stage.brokers[0].set(Mode::Hung);
+    for n in 0..4 {
+        let started = Instant::now();
+        stage.producer.send(&message(&n.to_string())).await.unwrap();
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    }
+    // All hung: the send's own deadline holds.
+    stage.brokers[1].set(Mode::Hung);
+    let short =
+        ProducerConfig { send_timeout: Duration::from_millis(500), retries: 100, ..config() };
+    let client = stage.names.client(signpost_client::Options::default());
+    let producer = Producer::start(&client, short).unwrap();
+    let started = Instant::now();
+    let error = producer.send(&message("x")).await.unwrap_err();
+    assert!(!error.is_definite());
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_route_change_is_learnt_at_once() {
+    let mut stage = stage(2, config()).await;
+    stage.producer.send(&message("x")).await.unwrap();
+    until_queues(&stage.producer, 8).await;
+    let changed_at = Instant::now();
+    put(&stage.names, "t", &[("b1".into(), stage.brokers[1].address.clone())]);
+    until_queues(&stage.producer, 4).await;
+    assert!(changed_at.elapsed() < Duration::from_secs(2), "{:?}", changed_at.elapsed());
+    let before = stage.brokers[0].seen();
+    stage.brokers[0].stop().await;
+    for n in 0..8 {
+        let sent = stage.producer.send(&message(&n.to_string())).await.unwrap();
+        assert_eq!((sent.queue.broker_name.as_str(), sent.attempts), ("b1", 1));
+    }
+    assert_eq!(stage.brokers[0].seen(), before);
+}
+
+#[tokio::test]
+async fn works_on_from_the_last_routes_when_no_name_replica_answers() {
+    let stage = stage(2, config()).await;
+    stage.producer.send(&message("x")).await.unwrap();
+    for mode in [fake::Mode::Dead, fake::Mode::Hung] {
+        (0..3).for_each(|n| stage.names.set_mode(n, mode));
+        for n in 0..8 {
+            let started = Instant::now();
+            let sent = stage.producer.send(&message(&n.to_string())).await.unwrap();
+            assert_eq!(sent.attempts, 1);
+            assert!(started.elapsed() < Duration::from_secs(1), "no send waits for a route");
+        }
+    }
+    // A topic never heard of cannot be found then, and says why.
+    let short = ProducerConfig { send_timeout: Duration::from_millis(200), ..config() };
+    let client = stage.names.client(signpost_client::Options::default());
+    let producer = Producer::start(&client, short).unwrap();
+    let error = producer.send(&message("x")).await.unwrap_err();
+    assert!(matches!(error.cause(), Cause::RouteUnknown { .. }) && error.is_definite(), "{error}");
+}
+
+#[tokio::test]
+async fn a_topic_that_does_not_exist_takes_the_default_topics_route() {
+    let stage = stage(1, config()).await;
+    let new = Message::new("new", "x");
+    let error = stage.producer.send(&new).await.unwrap_err();
+    assert!(matches!(error.cause(), Cause::NoRoute { .. }) && error.is_definite(), "{error}");
+    let mut route = fake::route(&[("b0", &stage.brokers[0].address)]);
+    route.queue_datas = vec![QueueData {
+        broker_name: "b0".into(),
+        perm: 7,
+        read_queue_nums: 8,
+        write_queue_nums: 8,
+        topic_sys_flag: 0,
+    }];
+    stage.names.world().tables.put_route("TBW102", Some(route));
+    stage.names.put_route("wakes-nobody", &[]);
+    let mut routes = stage.producer.routes();
+    let told = routes.wait_for(|table| matches!(table.routes.get("TBW102"), Some(Some(_))));
+    timeout(PATIENCE, told).await.unwrap().unwrap();
+    let queues = stage.producer.queues("new").await.unwrap();
+    assert_eq!(queues.len(), 4, "as many as the broker will create, not the default topic's 8");
+    let sent = stage.producer.send(&new).await.unwrap();
+    assert!(sent.queue.queue_id < 4);
+    assert_eq!(stage.brokers[0].stored()[0].header.topic, "new");
+}
+
+#[tokio::test]
+async fn oneway_asks_for_no_answer() {
+    let stage = stage(1, config()).await;
+    stage.producer.send_oneway(&message("x")).await.unwrap();
+    let arrived = async {
+        while stage.brokers[0].stored().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, arrived).await.expect("it arrives");
+    assert!(stage.brokers[0].stored()[0].oneway);
+}
+
+#[tokio::test]
+async fn closing_waits_for_what_is_under_way_and_refuses_the_rest() {
+    let stage = stage(1, config()).await;
+    stage.producer.send(&message("first")).await.unwrap();
+    let producer = stage.producer.clone();
+    let under_way = tokio::spawn(async move { producer.send(&message("second")).await });
+    tokio::task::yield_now().await;
+    stage.producer.close().await;
+    let error = stage.producer.send(&message("third")).await.unwrap_err();
+    assert!(matches!(error.cause(), Cause::Closed) && error.is_definite());
+    match under_way.await.unwrap() {
+        Ok(_) => assert_eq!(stage.brokers[0].stored().len(), 2),
+        Err(error) => assert!(matches!(error.cause(), Cause::Closed), "{error}"),
+    }
+}
+
+#[tokio::test]
+async fn refuses_what_cannot_work() {
+    let names = Fake::new(1);
+    let client = names.client(signpost_client::Options::default());
+    let started = |config| Producer::start(&client, config).map(|_| ()).map_err(|e| e.field);
+    let base = ProducerConfig::default;
+    assert_eq!(started(ProducerConfig { group: "a b".into(), ..base() }), Err("group"));
+    assert_eq!(started(ProducerConfig { max_in_flight: 0, ..base() }), Err("max_in_flight"));
+    let producer = Producer::start(&client, base()).unwrap();
+    let error = producer.send(&Message::new("bad topic", "x")).await.unwrap_err();
+    assert!(matches!(error.cause(), Cause::Invalid(_)) && error.is_definite());
+    assert!(names.world().log.is_empty(), "nothing was asked for it");
+}

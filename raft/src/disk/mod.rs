@@ -1,0 +1,77 @@
+//! The disk seam: what a replica needs of a disk, and nothing more.
+//!
+//! The contract is that of one ordered journal. Writes become durable in the order in which they
+//! were made, so after a crash a *prefix* of them survives, each single write whole or not at all;
+//! [`Disk::sync`] answers once everything written before the call is durable. Nothing needs more:
+//! what must change at once hangs on one key (a snapshot's pointer), written after what it points
+//! to.
+
+pub mod simulated;
+pub mod sled;
+
+use std::future::Future;
+use std::io;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+
+/// The fixed set of tables of a replica's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Log entries, keyed by their index (8 bytes, big-endian).
+    Log,
+    /// Single records: vote, committed, purged, snapshot pointer, identity.
+    Meta,
+    /// Snapshot chunks, keyed by snapshot number and chunk number (8 + 4 bytes, big-endian).
+    Chunk,
+}
+
+/// A boxed future of a disk's operation.
+pub type DiskFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'static>>;
+
+/// A row: key and value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// A small ordered key-value disk. See the module's text for the contract.
+pub trait Disk: Send + Sync + 'static {
+    /// The value under `key`, written or durable.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn get(&self, table: Table, key: &[u8]) -> io::Result<Option<Vec<u8>>>;
+
+    /// Up to `limit` rows of `keys`, in order.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn range(
+        &self,
+        table: Table,
+        keys: RangeInclusive<Vec<u8>>,
+        limit: usize,
+    ) -> io::Result<Vec<Row>>;
+
+    /// The last row of a table.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn last(&self, table: Table) -> io::Result<Option<Row>>;
+
+    /// Puts a row. Readable at once, durable after the next [`Disk::sync`].
+    ///
+    /// # Errors
+    /// When the disk fails or is full.
+    fn put(&self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()>;
+
+    /// Removes a row, if it is there.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn remove(&self, table: Table, key: &[u8]) -> io::Result<()>;
+
+    /// Makes everything written before this call durable. After an error nothing is known about
+    /// what was written, and the replica must stop: a second attempt proves nothing.
+    fn sync(&self) -> DiskFuture<()>;
+
+    /// Bytes in use on the disk, for metrics and bounds.
+    fn size_bytes(&self) -> u64;
+}

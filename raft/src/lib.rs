@@ -1,0 +1,34 @@
+//! A replicated log for any deterministic machine.
+//!
+//! The home of openraft, sled and bincode: nothing outside this crate names them, and nothing in
+//! here knows what the log is used for.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`replica`] | the handle: open, propose, read index, call, shut down |
+//! | [`machine`] | the contract of what the log drives |
+//! | [`config`], [`status`] | how a replica is set up, and how it stands |
+//! | [`members`] | changes of membership |
+//! | [`rounds`] | read-index rounds |
+//! | `founding`, `lifecycle` | from an empty disk to a member, and out again |
+//! | [`peer`] | how replicas talk to each other |
+//! | [`store`] | log, vote, snapshots and identity on a disk |
+//! | [`disk`] | the disk seam, its sled and its simulated form |
+//! | [`network`] | the network seam and TCP |
+//! | [`codec`] | bounded encoding for disk and peers |
+
+pub mod codec;
+pub mod config;
+pub mod disk;
+mod founding;
+mod lifecycle;
+pub mod machine;
+pub mod members;
+pub mod network;
+pub mod peer;
+pub mod planted;
+pub mod replica;
+pub mod rounds;
+pub mod status;
+pub mod store;
+mod types;

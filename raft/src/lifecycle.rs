@@ -1,0 +1,243 @@
+//! The life of a replica around its log: founding, being fed, being removed, handing over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver as _;
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+use crate::founding::{Decision, decide};
+use crate::machine::{Index, Machine, NodeId};
+use crate::peer::hello::{MemberRole, SelfPortrait};
+use crate::replica::Core;
+use crate::rounds::ReadError;
+use crate::status::Role;
+use crate::types::Peer;
+
+/// How often an empty replica asks who is there, and a lonely one whether it still belongs.
+const ASK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long one peer may take to say who it is.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often a replica that has a leader checks that it still belongs.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs the life cycle until the replica stops.
+pub(crate) async fn run<M: Machine>(core: Core<M>) {
+    let mut stop = core.stop.subscribe();
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = live(&core) => {}
+    }
+}
+
+async fn live<M: Machine>(core: &Core<M>) {
+    if core.status.borrow().removed {
+        return;
+    }
+    if let Err(why) = begin(core).await {
+        core.fail(why);
+        return;
+    }
+    belong(core).await;
+}
+
+/// Sees to it that this replica is part of a cluster, or says why it cannot be.
+async fn begin<M: Machine>(core: &Core<M>) -> Result<(), String> {
+    if is_initialized(core).await? {
+        if core.identity().cluster().is_none() {
+            // It founded and died before it could name the cluster. Nobody can have been fed:
+            // peers refuse a founder without a name.
+            name_cluster(core).await?;
+        }
+        return Ok(());
+    }
+    let me = Peer {
+        peer: core.config.peers.get(&core.node_id()).cloned().unwrap_or_default(),
+        http: core.config.http_advertise.clone(),
+        disk_id: core.identity().disk_id,
+    };
+    let mut said = String::new();
+    loop {
+        // Fed meanwhile, or counted in and about to be.
+        if core.status.borrow().fed {
+            return Ok(());
+        }
+        let answers = ask_who_is_there(core).await;
+        let id = core.node_id();
+        let decision = decide(id, &me, &core.config.peers, &answers, core.config.join);
+        match decision {
+            Decision::Wait(why) => {
+                if why != said {
+                    tracing::info!(waiting = %why, "this replica is empty");
+                    said = why;
+                }
+            }
+            Decision::Refuse(why) if core.identity().cluster().is_none() => return Err(why),
+            Decision::Refuse(_) => {}
+            Decision::Found(_) if core.identity().cluster().is_some() => {}
+            Decision::Found(members) => return found(core, members).await,
+        }
+        sleep(ASK_INTERVAL).await;
+    }
+}
+
+async fn is_initialized<M: Machine>(core: &Core<M>) -> Result<bool, String> {
+    core.raft.is_initialized().await.map_err(|error| error.to_string())
+}
+
+async fn found<M: Machine>(core: &Core<M>, members: BTreeMap<NodeId, Peer>) -> Result<(), String> {
+    let ids: Vec<NodeId> = members.keys().copied().collect();
+    // First the membership, then the name: a name without a membership could never be fed.
+    core.raft
+        .initialize(members)
+        .await
+        .map_err(|error| format!("cannot found the cluster: {error}"))?;
+    name_cluster(core).await?;
+    tracing::info!(cluster = ?core.identity().cluster(), members = ?ids, "founded the cluster");
+    Ok(())
+}
+
+async fn name_cluster<M: Machine>(core: &Core<M>) -> Result<(), String> {
+    // As random as the founder's disk id, and the same again if naming it is interrupted.
+    let cluster = Uuid::new_v5(&core.identity().disk_id, b"cluster");
+    core.adopt(cluster).await.map_err(|error| format!("cannot write the cluster's name: {error}"))
+}
+
+async fn ask_who_is_there<M: Machine>(core: &Core<M>) -> BTreeMap<NodeId, SelfPortrait> {
+    let others = core.config.peers.iter().filter(|(id, _)| **id != core.node_id());
+    let probes = others.map(|(id, address)| async move {
+        let answer = core.dialer.probe(address, PROBE_TIMEOUT).await;
+        if let Err(error) = &answer {
+            tracing::debug!(peer = id, address, %error, "does not say who it is");
+        }
+        answer.ok().map(|portrait| (*id, portrait))
+    });
+    futures_util::future::join_all(probes).await.into_iter().flatten().collect()
+}
+
+/// Watches that this replica still belongs to its cluster, and notes when it has caught up.
+async fn belong<M: Machine>(core: &Core<M>) {
+    loop {
+        let (index, included, leads, caught_up) = {
+            let status = core.status.borrow();
+            let included = status.includes(core.node_id());
+            (status.membership_index, included, status.role == Role::Leader, status.caught_up)
+        };
+        // A replica that is still being fed sees memberships from before its time.
+        let was_member = core.store.identity.get().fed;
+        if was_member && !included {
+            // Its own log says so.
+            removed(core, index).await;
+            return;
+        }
+        let deadline = Instant::now() + core.round_timeout();
+        let belongs = match core.rounds().confirm(deadline).await {
+            Ok(round) => {
+                catch_up(core, round.index, deadline).await;
+                true
+            }
+            Err(ReadError::Removed) => false,
+            Err(_) => leads,
+        };
+        if !belongs
+            && was_member
+            && let Some(without_us) = ask_whether_removed(core, index).await
+        {
+            removed(core, without_us).await;
+            return;
+        }
+        sleep(if caught_up && belongs { CHECK_INTERVAL } else { ASK_INTERVAL }).await;
+    }
+}
+
+async fn catch_up<M: Machine>(core: &Core<M>, index: Index, deadline: Instant) {
+    if core.status.borrow().caught_up {
+        return;
+    }
+    let mut progress = core.raft.watch_apply_progress();
+    let reached = async {
+        while progress.get().is_none_or(|applied| applied.index() < index) {
+            if progress.changed().await.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    if timeout_at(deadline, reached).await == Ok(true) {
+        core.status.send_modify(|status| status.caught_up = true);
+    }
+}
+
+/// Asks the members that this replica knows whether a later membership is without it.
+async fn ask_whether_removed<M: Machine>(core: &Core<M>, included_at: Index) -> Option<Index> {
+    let members = core.status.borrow().members.clone();
+    for member in members.iter().filter(|member| member.id != core.node_id()) {
+        let Ok(portrait) = core.dialer.probe(&member.peer, PROBE_TIMEOUT).await else { continue };
+        if portrait.cluster == core.identity().cluster()
+            && portrait.membership_index > included_at
+            && portrait.members.iter().all(|member| member.id != core.node_id())
+        {
+            return Some(portrait.membership_index);
+        }
+    }
+    None
+}
+
+/// The leader said that a membership is without this replica; believed only when it is later than
+/// the last one known here that has it.
+pub(crate) async fn told_removed<M: Machine>(core: &Core<M>, membership_index: Index) {
+    let later = {
+        let status = core.status.borrow();
+        status.includes(core.node_id()) && membership_index > status.membership_index
+    };
+    if later {
+        removed(core, membership_index).await;
+    }
+}
+
+async fn removed<M: Machine>(core: &Core<M>, membership_index: Index) {
+    tracing::warn!(membership_index, "this replica was removed from the cluster");
+    if let Err(error) = core.store.identity.set_removed().await {
+        core.fail(format!("cannot write that this replica was removed: {error}"));
+    }
+    core.status.send_modify(|status| {
+        status.removed = true;
+        status.role = Role::Removed;
+    });
+}
+
+/// Hands leadership to the voter that is furthest, and waits until it has it or time is up.
+pub(crate) async fn hand_over<M: Machine>(core: &Core<M>) {
+    let heir = {
+        let metrics = core.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.current_leader != Some(core.node_id()) {
+            return;
+        }
+        let voters = core.status.borrow().members.clone();
+        let replication = metrics.replication.clone().unwrap_or_default();
+        voters
+            .iter()
+            .filter(|member| member.role == MemberRole::Voter && member.id != core.node_id())
+            .max_by_key(|member| {
+                replication.get(&member.id).and_then(|matched| matched.as_ref().map(|id| id.index()))
+            })
+            .map(|member| member.id)
+    };
+    let Some(heir) = heir else { return };
+    if core.raft.trigger().transfer_leader(heir).await.is_err() {
+        return;
+    }
+    let mut status = core.status.subscribe();
+    let node_id = core.node_id();
+    let moved = status.wait_for(|status| status.leader.is_some_and(|leader| leader != node_id));
+    let deadline = Instant::now() + core.config.election_timeout_max * 2;
+    if timeout_at(deadline, moved).await.is_err() {
+        tracing::warn!(heir, "leadership was not taken over in time");
+    } else {
+        tracing::info!(heir, "handed leadership over");
+    }
+}

@@ -1,0 +1,245 @@
+//! The accepting side: handshake, then requests until the connection ends.
+//!
+//! Log, heartbeat and snapshot connections are served in order, one request at a time; on a call
+//! connection requests overtake each other, within a bound.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::alias::{SnapshotMetaOf, SnapshotOf, VoteOf};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, timeout};
+
+use super::frame::{CallId, Frames};
+use super::hello::{Hello, Purpose, Refusal, Verdict, Welcome, judge};
+use super::message::{Answer, Ask};
+use crate::machine::{Machine, NodeId};
+use crate::network::{Listener, Stream};
+use crate::replica::Core;
+use crate::rounds::ReadError;
+use crate::store::snapshot::{SnapshotHeader, SnapshotWriter};
+use crate::types::TypeConfig;
+
+/// Connections that are open at once. A peer needs four.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Calls of one peer that are under way at once.
+const CALLS_MAX: usize = 4096;
+
+/// How long a handshake may take.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a peer may leave an answer unread.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Serves peers until `stop` turns true.
+pub(crate) async fn serve<M: Machine>(
+    mut listener: Box<dyn Listener>,
+    core: Core<M>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                let (core, mut stop) = (core.clone(), stop.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => {}
+                        ended = connection(stream, from, &core) => if let Err(error) = ended {
+                            tracing::debug!(%from, %error, "a peer's connection ended");
+                        }
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: give the others time to end.
+                tracing::warn!(%error, "cannot accept a peer's connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection<M: Machine>(
+    stream: Box<dyn Stream>,
+    from: SocketAddr,
+    core: &Core<M>,
+) -> io::Result<()> {
+    let mut frames = Frames::new(stream);
+    let hello = match timeout(HELLO_TIMEOUT, frames.receive::<Hello>()).await {
+        Ok(Ok(Some((_, hello)))) => hello,
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+    };
+    let identity = core.identity();
+    let refusal = match judge(&hello, &identity.cluster_name, &identity.portrait()) {
+        Verdict::Accept => None,
+        Verdict::Adopt(cluster) => {
+            core.adopt(cluster).await?;
+            tracing::info!(%cluster, by = hello.from, "this replica was counted into a cluster");
+            None
+        }
+        Verdict::Refuse(refusal) => Some(refusal),
+    };
+    if let Some(refusal) = refusal {
+        warn_of(&hello, from, &refusal);
+        return frames.send(0, &Welcome::Refused(refusal)).await;
+    }
+    frames.send(0, &Welcome::Accepted(identity.portrait())).await?;
+    frames.trust();
+    match hello.purpose {
+        Purpose::Probe => Ok(()),
+        Purpose::Log | Purpose::Heartbeat => in_order(frames, core).await,
+        Purpose::Snapshot => snapshots(frames, core).await,
+        Purpose::Call => calls(frames, hello.from, core).await,
+    }
+}
+
+fn warn_of(hello: &Hello, from: SocketAddr, refusal: &Refusal) {
+    let name: String = hello.cluster_name.chars().take(64).collect();
+    tracing::warn!(
+        peer = hello.from,
+        disk = %hello.from_disk,
+        cluster_name = ?name,
+        %from,
+        %refusal,
+        "refused a replica's connection"
+    );
+}
+
+async fn in_order<M: Machine>(mut frames: Frames, core: &Core<M>) -> io::Result<()> {
+    while let Some((id, ask)) = frames.receive::<Ask>().await? {
+        let raft = &core.raft;
+        let answer = match ask {
+            Ask::Append(rpc) => raft.append_entries(rpc).await.map(Answer::Append).map_err(failed),
+            Ask::Vote(rpc) => raft.vote(rpc).await.map(Answer::Vote).map_err(failed),
+            Ask::PreVote(rpc) => raft.pre_vote(rpc).await.map(Answer::Vote).map_err(failed),
+            Ask::Transfer(request) => {
+                raft.handle_transfer_leader(request).await.map(Answer::Transfer).map_err(failed)
+            }
+            _ => return Err(unexpected()),
+        };
+        answer_in_time(&mut frames, id, &answer.unwrap_or_else(Answer::Failed)).await?;
+    }
+    Ok(())
+}
+
+/// A snapshot that is being received: spooled to the disk chunk by chunk, verified as a whole
+/// before anything of it counts.
+struct Incoming {
+    vote: VoteOf<TypeConfig>,
+    meta: SnapshotMetaOf<TypeConfig>,
+    header: SnapshotHeader,
+    writer: SnapshotWriter,
+}
+
+async fn snapshots<M: Machine>(mut frames: Frames, core: &Core<M>) -> io::Result<()> {
+    let mut incoming: Option<Incoming> = None;
+    while let Some((id, ask)) = frames.receive::<Ask>().await? {
+        let answer = match (ask, &mut incoming) {
+            (Ask::SnapshotBegin { vote, meta, header }, _) => {
+                let writer = core.store.snapshots.begin();
+                incoming = Some(Incoming { vote, meta, header, writer });
+                Answer::Received
+            }
+            (Ask::SnapshotChunk(chunk), Some(incoming)) => {
+                incoming.writer.put(&chunk)?;
+                Answer::Received
+            }
+            (Ask::SnapshotEnd, received) => {
+                let Some(Incoming { vote, meta, header, writer }) = received.take() else {
+                    return Err(unexpected());
+                };
+                let snapshot = writer.finish_received(header).await?;
+                let snapshot = SnapshotOf::<TypeConfig, _> { meta, snapshot };
+                match core.raft.install_full_snapshot(vote, snapshot).await {
+                    Ok(response) => Answer::Snapshot(response),
+                    Err(error) => Answer::Failed(error.to_string()),
+                }
+            }
+            _ => return Err(unexpected()),
+        };
+        answer_in_time(&mut frames, id, &answer).await?;
+    }
+    Ok(())
+}
+
+async fn calls<M: Machine>(
+    mut frames: Frames,
+    from: NodeId,
+    core: &Core<M>,
+) -> io::Result<()> {
+    let permits = Arc::new(Semaphore::new(CALLS_MAX));
+    let (answers, mut answered) = mpsc::channel::<(CallId, Answer)>(CALLS_MAX);
+    loop {
+        tokio::select! {
+            Some((id, answer)) = answered.recv() => answer_in_time(&mut frames, id, &answer).await?,
+            received = frames.receive::<Ask>() => {
+                let Some((id, ask)) = received? else { return Ok(()) };
+                let Ok(permit) = permits.clone().try_acquire_owned() else {
+                    answer_in_time(&mut frames, id, &Answer::Overloaded).await?;
+                    continue;
+                };
+                let (core, answers) = (core.clone(), answers.clone());
+                tokio::spawn(async move {
+                    let answer = call(ask, from, &core).await;
+                    answers.send((id, answer)).await.ok();
+                    drop(permit);
+                });
+            }
+        }
+    }
+}
+
+async fn call<M: Machine>(ask: Ask, from: NodeId, core: &Core<M>) -> Answer {
+    let leads = core.leader().is_some_and(|(leader, _)| leader == core.node_id());
+    let (is_member, membership_index) = core.identity().is_member(from);
+    match ask {
+        Ask::Ping => Answer::Pong,
+        // Only the leader knows the members well enough to say so: a follower may have missed the
+        // entry that added the caller.
+        _ if leads && !is_member => Answer::Removed { membership_index },
+        Ask::ReadIndex if !leads => Answer::NotLeader,
+        Ask::ReadIndex => {
+            let deadline = Instant::now() + core.round_timeout();
+            match core.rounds().confirm(deadline).await {
+                Ok(round) if round.leader == core.node_id() => {
+                    Answer::ReadIndex { index: round.index, term: round.term }
+                }
+                Ok(_) | Err(ReadError::NoLeader) => Answer::NotLeader,
+                Err(_) => Answer::NoQuorum,
+            }
+        }
+        Ask::Call(request) => match core.call_handler() {
+            Some(handler) => Answer::Call(Bytes::from(handler.handle(from, request.into()).await)),
+            None => Answer::Failed("this replica is still starting".into()),
+        },
+        _ => Answer::Failed("not a call".into()),
+    }
+}
+
+async fn answer_in_time(frames: &mut Frames, id: CallId, answer: &Answer) -> io::Result<()> {
+    match timeout(SEND_TIMEOUT, frames.send(id, answer)).await {
+        Ok(sent) => sent,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn unexpected() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a request that this connection is not for")
+}

@@ -1,0 +1,179 @@
+//! Power cuts of the sled disk. `kill -9` keeps the page cache and so can never show a missing
+//! `fdatasync`; this does: it has strace record what a replica's disk writes and synchronises, and
+//! then replays the record up to an acknowledgement, keeping of each file only what a completed
+//! `fsync` or `fdatasync` of that file has covered. What was not covered is dropped, kept or torn, as
+//! the seed says. Then the copy is opened.
+#![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout)]
+
+#[path = "power_cut/replay.rs"]
+mod replay;
+#[path = "power_cut/trace.rs"]
+mod trace;
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use replay::{Chance, Replay};
+use signpost_raft::disk::sled::SledDisk;
+use signpost_raft::disk::{Disk, Table};
+
+const CACHE_BYTES: u64 = 16 << 20;
+const CUTS: u64 = 60;
+const ACKNOWLEDGEMENTS: u64 = 120;
+
+const DIR: &str = "SIGNPOST_POWER_CUT_DIR";
+const WITHOUT_FDATASYNC: &str = "SIGNPOST_POWER_CUT_WITHOUT_FDATASYNC";
+
+/// The `number`th write of the load: mostly a new row, sometimes the removal of an old one.
+fn write(number: u64) -> (Vec<u8>, Option<Vec<u8>>) {
+    if number % 4 == 3 && number > 200 {
+        // Writes 3 of 4 are removals, so the rows from 200 back go one in four.
+        return ((number - 201).to_be_bytes().to_vec(), None);
+    }
+    let bytes = if number.is_multiple_of(13) { 20_000 } else { 10 + (number * 37 % 900) };
+    let value = (0..bytes).map(|at| (at * 7 + number) as u8).collect();
+    (number.to_be_bytes().to_vec(), Some(value))
+}
+
+/// Writes that are made before the `number`th acknowledgement.
+fn writes_before(number: u64) -> u64 {
+    (1..=number).map(|number| 1 + number * 7 % 12).sum()
+}
+
+fn open(dir: &Path, fdatasync: bool) -> Result<SledDisk, String> {
+    let opened = if fdatasync {
+        SledDisk::open(dir, CACHE_BYTES)
+    } else {
+        SledDisk::open_without_fdatasync(dir, CACHE_BYTES)
+    };
+    opened.map_err(|error| error.to_string())
+}
+
+/// The process that is watched. It opens the disk twice, so that a recovery is in the record.
+#[tokio::test]
+#[ignore = "started by the other tests, under strace"]
+async fn child() {
+    let dir = std::env::var_os(DIR).expect("the parent says where");
+    let dir = Path::new(&dir);
+    let fdatasync = std::env::var_os(WITHOUT_FDATASYNC).is_none();
+    let mut acknowledged = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(dir.join("acknowledged"))
+        .expect("it can be made");
+    let mut written = 0;
+    for half in 0..2 {
+        let disk = open(&dir.join("data"), fdatasync).expect("it opens");
+        for number in half * ACKNOWLEDGEMENTS / 2..(half + 1) * ACKNOWLEDGEMENTS / 2 {
+            while written < writes_before(number + 1) {
+                match write(written) {
+                    (key, Some(value)) => disk.put(Table::Log, &key, &value).expect("written"),
+                    (key, None) => disk.remove(Table::Log, &key).expect("removed"),
+                }
+                written += 1;
+            }
+            disk.sync().await.expect("synced");
+            acknowledged.write_all(format!("{}\n", number + 1).as_bytes()).expect("told");
+        }
+    }
+}
+
+/// Runs the child under strace and answers the record.
+fn record(dir: &Path, fdatasync: bool) -> Vec<trace::Event> {
+    let record = dir.join("record");
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-xx", "-s", "4194304", "-e", "signal=none", "-e"])
+        .arg(format!("trace={}", trace::CALLS.join(",")))
+        .arg("-o")
+        .arg(&record)
+        .arg(std::env::current_exe().expect("this test has a path"))
+        .args(["--ignored", "--exact", "child", "--test-threads", "1"])
+        .env(DIR, dir);
+    if !fdatasync {
+        command.env(WITHOUT_FDATASYNC, "1");
+    }
+    let output = command.output().expect(
+        "this test needs strace: install it (apt-get install strace), and allow ptrace if this is \
+         a container",
+    );
+    assert!(
+        output.status.success(),
+        "the child failed: {}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    trace::parse(&fs::read_to_string(&record).expect("strace has written a record"))
+}
+
+/// The rows after the first `writes` writes.
+fn rows_after(writes: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut rows = BTreeMap::new();
+    for (key, value) in (0..writes).map(write) {
+        match value {
+            Some(value) => rows.insert(key, value),
+            None => rows.remove(&key),
+        };
+    }
+    rows
+}
+
+/// Opens an image and says what is wrong with it, if anything: it must hold what a prefix of the
+/// writes makes, and all that was acknowledged.
+fn check(image: &Path, acknowledgements: u64) -> Result<(), String> {
+    let disk = open(image, true)?;
+    let all = vec![]..=vec![0xff; 9];
+    let found = disk.range(Table::Log, all, usize::MAX).map_err(|error| error.to_string())?;
+    let found: BTreeMap<_, _> = found.into_iter().collect();
+    let acknowledged = writes_before(acknowledgements);
+    let attempted = writes_before(acknowledgements + 1);
+    if (acknowledged..=attempted).any(|writes| rows_after(writes) == found) {
+        return Ok(());
+    }
+    let expected = rows_after(acknowledged);
+    let lost = expected.iter().filter(|(key, value)| found.get(*key) != Some(value)).count();
+    Err(format!(
+        "{lost} of {} acknowledged rows are lost or wrong, {} are there",
+        expected.len(),
+        found.len()
+    ))
+}
+
+/// Cuts the power all over the record, at acknowledgements or a little later, and answers what was
+/// wrong afterwards.
+fn cuts(fdatasync: bool) -> Vec<String> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let root = dir.path().canonicalize().expect("it exists");
+    let events = record(&root, fdatasync);
+    let mut failures = Vec::new();
+    for seed in 0..CUTS {
+        let acknowledgements = 1 + seed * (ACKNOWLEDGEMENTS - 2) / (CUTS - 1);
+        let mut replay = Replay::new(&root.join("data"), &root.join("acknowledged"));
+        let mut chance = Chance::new(seed);
+        replay.run(&events, acknowledgements, &mut chance);
+        let image = root.join(format!("image-{seed}"));
+        replay.write_image(&image, &mut chance);
+        if let Err(what) = check(&image, acknowledgements) {
+            failures.push(format!("seed {seed}, after acknowledgement {acknowledgements}: {what}"));
+        }
+        fs::remove_dir_all(&image).expect("removed");
+    }
+    failures
+}
+
+#[test]
+fn no_power_cut_loses_what_was_acknowledged() {
+    let failures = cuts(true);
+    assert!(failures.is_empty(), "{} of {CUTS} cuts:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn without_fdatasync_power_cuts_lose_acknowledged_writes() {
+    let failures = cuts(false);
+    println!("{} of {CUTS} cuts lost data, for example: {:?}", failures.len(), failures.first());
+    assert!(failures.len() as u64 > CUTS / 2, "the test would not notice: {failures:?}");
+}

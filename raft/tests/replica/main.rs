@@ -1,0 +1,8 @@
+//! Whole replicas on real sockets and sled disks, driving a small machine.
+
+mod cluster;
+mod founding;
+mod machine;
+mod membership;
+mod reads;
+mod snapshots;

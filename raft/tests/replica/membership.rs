@@ -1,0 +1,95 @@
+//! Adding, promoting, removing and replacing replicas.
+
+use signpost_raft::members::MemberError;
+use signpost_raft::status::{MemberRole, Role};
+
+use crate::cluster::{Cluster, Node, leader, propose, soon};
+
+async fn started(cluster: &mut Cluster, ids: &[u64]) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for id in ids {
+        nodes.push(cluster.start(*id).await);
+    }
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_dead_replica_is_replaced_under_a_new_number() {
+    let mut cluster = Cluster::of([1, 2, 3, 4]).await;
+    let fourth = cluster.peers.remove(&4).unwrap();
+    let mut nodes = started(&mut cluster, &[1, 2, 3]).await;
+    propose(&nodes, "before").await;
+    nodes.pop().unwrap().replica.shutdown().await;
+
+    cluster.peers.insert(4, fourth.clone());
+    let mut config = cluster.config(4);
+    config.join = true;
+    let new = cluster.start_with(config).await.unwrap();
+    let lead = &leader(&nodes).await.replica;
+    lead.remove(3, soon()).await.expect("remove 3");
+    lead.add_learner(4, fourth.clone(), soon()).await.expect("add 4");
+    new.until("4 is fed", |status| status.fed && status.caught_up).await;
+    // It has to be followed for the leader to know that it has caught up.
+    let promoted = loop {
+        match lead.promote(4, soon()).await {
+            Err(MemberError::Refused(why)) if why.contains("fed") || why.contains("lags") => {
+                tokio::task::yield_now().await;
+            }
+            other => break other,
+        }
+    };
+    promoted.expect("promote 4");
+    nodes.push(new);
+    propose(&nodes, "after").await;
+    nodes[2].until_read(&["before", "after"]).await;
+    let members = leader(&nodes).await.replica.status().members;
+    let ids: Vec<_> = members.iter().map(|member| (member.id, member.role)).collect();
+    assert_eq!(ids, [1, 2, 4].map(|id| (id, MemberRole::Voter)));
+    // A number is never given again.
+    let again = leader(&nodes).await.replica.add_learner(3, fourth, soon()).await;
+    assert!(matches!(again, Err(MemberError::Refused(_))), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_removed_replica_learns_and_remembers_it() {
+    let mut cluster = Cluster::of([1, 2, 3]).await;
+    let mut nodes = started(&mut cluster, &[1, 2, 3]).await;
+    propose(&nodes, "word").await;
+    let lead = leader(&nodes).await.replica.clone();
+    let leader_id = lead.status().node_id;
+    let position = nodes.iter().position(|n| n.replica.status().node_id != leader_id).unwrap();
+    let out = nodes.remove(position);
+    let out_id = out.replica.status().node_id;
+    lead.remove(out_id, soon()).await.expect("remove");
+    out.until("it knows", |status| status.removed && status.role == Role::Removed).await;
+    assert!(out.replica.read_index(soon()).await.is_err());
+    out.replica.shutdown().await;
+    drop(out);
+    let again = cluster.start(out_id).await;
+    assert!(again.replica.status().removed);
+    propose(&nodes, "on").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_leader_itself_can_be_removed() {
+    let mut cluster = Cluster::of([1, 2, 3]).await;
+    let mut nodes = started(&mut cluster, &[1, 2, 3]).await;
+    propose(&nodes, "before").await;
+    let id = leader(&nodes).await.replica.status().node_id;
+    let position = nodes.iter().position(|n| n.replica.status().node_id == id).unwrap();
+    let out = nodes.remove(position);
+    out.replica.remove(id, soon()).await.expect("remove");
+    propose(&nodes, "after").await;
+    out.until("it knows", |status| status.removed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn leadership_goes_where_it_is_sent() {
+    let mut cluster = Cluster::of([1, 2, 3]).await;
+    let nodes = started(&mut cluster, &[1, 2, 3]).await;
+    propose(&nodes, "word").await;
+    for to in [1, 2, 3, 1] {
+        leader(&nodes).await.replica.transfer(to, soon()).await.expect("transfer");
+        assert_eq!(leader(&nodes).await.replica.status().node_id, to);
+    }
+}

@@ -1,0 +1,433 @@
+//! The task that owns a connection's stream.
+//!
+//! One round does, in this order: finished answers and queued requests into the outbox, bytes that
+//! have arrived through the decoder to the handler, the outbox to the peer. Rounds go on while
+//! something moves. Every buffer has a bound: at it the round skips the step that would fill it,
+//! so a peer that does not read its answers soon finds that we do not read its requests.
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use futures_util::stream::{FuturesUnordered, Stream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::codec::Decoder;
+use tokio_util::io::poll_read_buf;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::{
+    Cause, CloseReason, Connection, ConnectionLimits, Handler, InvokeError, Outgoing, Reply,
+};
+use crate::{FrameCodec, FrameError, HeaderKind, RemotingCommand, response};
+
+/// What one read asks for at first; doubled while reads fill it, up to the maximum.
+const READ_MIN_BYTES: usize = 1024;
+const READ_MAX_BYTES: usize = 64 * 1024;
+/// An outbox that has grown beyond this is given back once it is empty.
+const OUTBOX_KEPT_BYTES: usize = 64 * 1024;
+/// Calls whose callers have given up are looked for when this many are pending.
+const PURGE_MIN_CALLS: usize = 64;
+
+/// Drives one connection to its end. `opened` receives the handle before anything is read.
+pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
+    io: Io,
+    id: u64,
+    peer: SocketAddr,
+    handler: Arc<dyn Handler>,
+    limits: ConnectionLimits,
+    drain: CancellationToken,
+    opened: impl FnOnce(&Connection),
+) -> CloseReason {
+    let (connection, outgoing) = Connection::new(id, peer, limits.max_calls);
+    handler.connected(&connection);
+    let mut end = End {
+        connection: connection.clone(),
+        handler: handler.clone(),
+        reason: CloseReason::Requested,
+    };
+    opened(&connection);
+    let now = Instant::now();
+    let mut engine = Engine {
+        io,
+        codec: FrameCodec::new(limits.frame),
+        inbox: BytesMut::new(),
+        read_bytes: READ_MIN_BYTES,
+        outbox: BytesMut::new(),
+        unsent_since: None,
+        queued_total: 0,
+        written_total: 0,
+        answers: FuturesUnordered::new(),
+        outgoing,
+        calls: Calls::default(),
+        ending: None,
+        draining: false,
+        last_moved: now,
+        timer: Box::pin(sleep_until(now + limits.idle.min(limits.stall))),
+        close: Box::pin(connection.0.closed.clone().cancelled_owned()),
+        drain: Box::pin(drain.cancelled_owned()),
+        connection,
+        handler,
+        limits,
+    };
+    end.reason = poll_fn(|cx| engine.poll(cx)).await;
+    engine.fail_calls();
+    end.reason.clone()
+}
+
+/// Says that the connection has ended, also when its task was dropped or the handler panicked.
+struct End {
+    connection: Connection,
+    handler: Arc<dyn Handler>,
+    reason: CloseReason,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.connection.0.closed.cancel();
+        self.connection.0.calls.close();
+        if std::thread::panicking() {
+            self.reason = CloseReason::Panicked;
+        }
+        self.handler.closed(&self.connection, &self.reason);
+    }
+}
+
+struct Engine<Io> {
+    io: Io,
+    codec: FrameCodec,
+    inbox: BytesMut,
+    read_bytes: usize,
+    outbox: BytesMut,
+    /// Since when the peer has taken nothing of what waits for it.
+    unsent_since: Option<Instant>,
+    /// Bytes ever put into the outbox, and bytes ever taken from it by the peer's side.
+    queued_total: u64,
+    written_total: u64,
+    answers: FuturesUnordered<Answer>,
+    outgoing: mpsc::Receiver<Outgoing>,
+    calls: Calls,
+    /// Set when nothing more is read; what stands in the outbox is still written.
+    ending: Option<CloseReason>,
+    /// Set at shutdown: requests begun are answered, none is begun.
+    draining: bool,
+    last_moved: Instant,
+    timer: Pin<Box<Sleep>>,
+    close: Pin<Box<WaitForCancellationFutureOwned>>,
+    drain: Pin<Box<WaitForCancellationFutureOwned>>,
+    connection: Connection,
+    handler: Arc<dyn Handler>,
+    limits: ConnectionLimits,
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        if self.close.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(CloseReason::Requested);
+        }
+        if !self.draining && self.drain.as_mut().poll(cx).is_ready() {
+            self.draining = true;
+        }
+        loop {
+            let mut moved = self.collect(cx);
+            moved |= self.read(cx);
+            match self.write(cx) {
+                Ok(wrote) => moved |= wrote,
+                Err(error) => return Poll::Ready(CloseReason::Failed(error.to_string())),
+            }
+            if moved {
+                self.last_moved = Instant::now();
+                continue;
+            }
+            if self.outbox.is_empty() {
+                if let Some(reason) = self.ending.take() {
+                    return Poll::Ready(reason);
+                }
+                if self.draining && self.answers.is_empty() {
+                    return Poll::Ready(CloseReason::Drained);
+                }
+            }
+            return self.poll_timer(cx);
+        }
+    }
+
+    /// Moves finished answers and queued requests into the outbox.
+    fn collect(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while self.has_room() && self.ending.is_none() {
+            match Pin::new(&mut self.answers).poll_next(cx) {
+                Poll::Ready(Some((asked, Some(answer)))) => self.answer(asked, answer),
+                Poll::Ready(Some((_, None))) => {}
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+            moved = true;
+        }
+        while self.has_room() && self.ending.is_none() {
+            let Poll::Ready(Some(outgoing)) = self.outgoing.poll_recv(cx) else { break };
+            self.send(outgoing);
+            moved = true;
+        }
+        moved
+    }
+
+    /// Reads once and hands every whole frame on.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = self.dispatch();
+        if !self.may_dispatch() {
+            return moved;
+        }
+        if self.inbox.capacity() - self.inbox.len() < self.read_bytes / 2 {
+            self.inbox.reserve(self.read_bytes);
+        }
+        let room = self.inbox.capacity() - self.inbox.len();
+        let read = match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.inbox) {
+            Poll::Pending => return moved,
+            Poll::Ready(Ok(0)) => {
+                self.end(CloseReason::ByPeer);
+                return true;
+            }
+            Poll::Ready(Ok(read)) => read,
+            Poll::Ready(Err(error)) => {
+                self.end(CloseReason::Failed(error.to_string()));
+                return true;
+            }
+        };
+        self.connection.0.received_bytes.fetch_add(read as u64, Ordering::Relaxed);
+        if read == room {
+            self.read_bytes = (self.read_bytes * 2).min(READ_MAX_BYTES);
+        }
+        moved = true;
+        self.dispatch();
+        moved
+    }
+
+    fn dispatch(&mut self) -> bool {
+        let mut moved = false;
+        while self.may_dispatch() {
+            match self.codec.decode(&mut self.inbox) {
+                Ok(Some(command)) if command.is_response() => self.calls.complete(command),
+                Ok(Some(request)) => self.begin(request),
+                Ok(None) => break,
+                Err(error) => self.end(CloseReason::Protocol(error.to_string())),
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn begin(&mut self, request: RemotingCommand) {
+        let asked =
+            Asked { opaque: request.opaque, header: request.header, oneway: request.is_oneway() };
+        match self.handler.request(&self.connection, request) {
+            Reply::Now(answer) => self.answer(asked, answer),
+            Reply::Later(future) => self.answers.push(Answer { asked, future }),
+            Reply::Nothing => {}
+        }
+    }
+
+    fn answer(&mut self, asked: Asked, mut answer: RemotingCommand) {
+        if asked.oneway {
+            return;
+        }
+        answer.mark_response_to(asked.opaque, asked.header);
+        if let Err(error) = self.put(&answer) {
+            tracing::warn!(peer = %self.connection.peer(), code = answer.code, %error, "an answer cannot be sent");
+            let mut instead = RemotingCommand::error(response::SYSTEM_ERROR, error.to_string());
+            instead.mark_response_to(asked.opaque, asked.header);
+            if let Err(error) = self.put(&instead) {
+                self.end(CloseReason::Failed(error.to_string()));
+            }
+        }
+    }
+
+    fn send(&mut self, outgoing: Outgoing) {
+        let Outgoing { mut command, reply } = outgoing;
+        if reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
+            return; // The caller has given up; nothing of the request has left.
+        }
+        command.opaque = self.calls.next_opaque();
+        let start = self.queued_total;
+        match (self.put(&command), reply) {
+            (Ok(()), Some(reply)) => self.calls.insert(command.opaque, Call { start, reply }),
+            (Ok(()), None) => {}
+            (Err(error), Some(reply)) => {
+                // A caller who no longer listens does not need to know.
+                let _ = reply.send(Err(InvokeError::NotSent(Cause::Frame(error.to_string()))));
+            }
+            (Err(error), None) => {
+                tracing::warn!(peer = %self.connection.peer(), code = command.code, %error, "a one-way request cannot be sent");
+            }
+        }
+    }
+
+    fn put(&mut self, command: &RemotingCommand) -> Result<(), FrameError> {
+        let before = self.outbox.len();
+        self.codec.encode_into(command, &mut self.outbox)?;
+        self.queued_total += (self.outbox.len() - before) as u64;
+        Ok(())
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> std::io::Result<bool> {
+        let mut moved = false;
+        while !self.outbox.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, &self.outbox) {
+                Poll::Pending => {
+                    if self.unsent_since.is_none() || moved {
+                        self.watch_reader();
+                    }
+                    return Ok(moved);
+                }
+                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => {
+                    self.outbox.advance(written);
+                    self.written_total += written as u64;
+                    moved = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        self.unsent_since = None;
+        if self.outbox.capacity() > OUTBOX_KEPT_BYTES {
+            self.outbox = BytesMut::new();
+        }
+        ready_or_pending(Pin::new(&mut self.io).poll_flush(cx))?;
+        Ok(moved)
+    }
+
+    /// Begins (again) to count how long the peer takes nothing.
+    fn watch_reader(&mut self) {
+        let now = Instant::now();
+        self.unsent_since = Some(now);
+        let due = now + self.limits.stall;
+        if due < self.timer.deadline() {
+            self.timer.as_mut().reset(due);
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            let ConnectionLimits { idle, stall, .. } = self.limits;
+            let unread = self.unsent_since.map(|since| since + stall);
+            if unread.is_some_and(|due| due <= now) {
+                return Poll::Ready(CloseReason::SlowReader(stall));
+            }
+            let idle_at = self.last_moved + idle;
+            if idle_at <= now {
+                return Poll::Ready(CloseReason::Idle(idle));
+            }
+            self.timer.as_mut().reset(unread.map_or(idle_at, |due| due.min(idle_at)));
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.outbox.len() < self.limits.max_unsent_bytes
+    }
+
+    fn may_dispatch(&self) -> bool {
+        self.ending.is_none()
+            && !self.draining
+            && self.has_room()
+            && self.answers.len() < self.limits.max_in_flight
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        self.ending.get_or_insert(reason);
+    }
+
+    /// Tells every caller that still waits whether its request can have left.
+    fn fail_calls(&mut self) {
+        self.outgoing.close();
+        while let Ok(Outgoing { reply, .. }) = self.outgoing.try_recv() {
+            if let Some(reply) = reply {
+                let _ = reply.send(Err(InvokeError::NotSent(Cause::Closed)));
+            }
+        }
+        for (_, call) in std::mem::take(&mut self.calls.waiting) {
+            let error = if call.start < self.written_total {
+                InvokeError::Unknown(Cause::Closed)
+            } else {
+                InvokeError::NotSent(Cause::Closed)
+            };
+            let _ = call.reply.send(Err(error));
+        }
+    }
+}
+
+/// An error of a flush, if it has one already; one that is still to come will show at a write.
+fn ready_or_pending(flush: Poll<std::io::Result<()>>) -> std::io::Result<()> {
+    match flush {
+        Poll::Ready(flushed) => flushed,
+        Poll::Pending => Ok(()),
+    }
+}
+
+/// What an answer must repeat of its request.
+#[derive(Clone, Copy)]
+struct Asked {
+    opaque: i32,
+    header: HeaderKind,
+    oneway: bool,
+}
+
+/// A request being handled.
+struct Answer {
+    asked: Asked,
+    future: Pin<Box<dyn Future<Output = Option<RemotingCommand>> + Send>>,
+}
+
+impl Future for Answer {
+    type Output = (Asked, Option<RemotingCommand>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.future.as_mut().poll(cx));
+        Poll::Ready((self.asked, answer))
+    }
+}
+
+/// Our requests that wait for responses, by id.
+#[derive(Default)]
+struct Calls {
+    waiting: BTreeMap<i32, Call>,
+    last_opaque: i32,
+    purge_at: usize,
+}
+
+struct Call {
+    /// Position of the request's first byte among all bytes ever put into the outbox.
+    start: u64,
+    reply: oneshot::Sender<Result<RemotingCommand, InvokeError>>,
+}
+
+impl Calls {
+    fn next_opaque(&mut self) -> i32 {
+        loop {
+            self.last_opaque = self.last_opaque.wrapping_add(1);
+            if !self.waiting.contains_key(&self.last_opaque) {
+                return self.last_opaque;
+            }
+        }
+    }
+
+    fn insert(&mut self, opaque: i32, call: Call) {
+        if self.waiting.len() >= self.purge_at.max(PURGE_MIN_CALLS) {
+            self.waiting.retain(|_, call| !call.reply.is_closed());
+            self.purge_at = self.waiting.len() * 2;
+        }
+        self.waiting.insert(opaque, call);
+    }
+
+    /// Hands a response to its caller; one that nobody waits for is dropped.
+    fn complete(&mut self, response: RemotingCommand) {
+        if let Some(call) = self.waiting.remove(&response.opaque) {
+            let _ = call.reply.send(Ok(response));
+        }
+    }
+}

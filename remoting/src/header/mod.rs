@@ -1,0 +1,7 @@
+//! The two ways a header is written. Both read and write everything of a command but its body.
+
+pub(crate) mod binary;
+pub(crate) mod json;
+
+#[cfg(test)]
+mod tests;

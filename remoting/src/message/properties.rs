@@ -1,0 +1,69 @@
+//! Message properties as text: `name 0x01 value 0x02 name 0x01 value 0x02 …`; some writers leave
+//! the last 0x02 out (RocketMQ `MessageDecoder`, `MessageConst`).
+
+/// Stands between a name and its value.
+pub const NAME_END: char = '\u{1}';
+/// Stands after a value.
+pub const VALUE_END: char = '\u{2}';
+
+/// One tag, by which consumers filter.
+pub const TAGS: &str = "TAGS";
+/// Keys for look-up, separated by spaces.
+pub const KEYS: &str = "KEYS";
+/// The client's id of the message, see [`super::id::unique_id`].
+pub const UNIQ_KEY: &str = "UNIQ_KEY";
+/// Whether the producer waits for the flush.
+pub const WAIT: &str = "WAIT";
+/// Delay level, 1 to 18.
+pub const DELAY: &str = "DELAY";
+/// Cluster of the broker that stored it; the broker sets it.
+pub const CLUSTER: &str = "CLUSTER";
+/// Key of an ordered message.
+pub const SHARDING_KEY: &str = "__SHARDINGKEY";
+/// Topic of a message that is being retried.
+pub const RETRY_TOPIC: &str = "RETRY_TOPIC";
+/// Where a delayed or half message is to go.
+pub const REAL_TOPIC: &str = "REAL_TOPIC";
+/// Queue where a delayed or half message is to go.
+pub const REAL_QUEUE_ID: &str = "REAL_QID";
+/// `true` marks a half message.
+pub const TRANSACTION_PREPARED: &str = "TRAN_MSG";
+
+/// Names and values in the order they stand in. As in Java's parser an entry without a value is none.
+pub fn iter(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(VALUE_END)
+        .filter_map(|entry| entry.split_once(NAME_END))
+        .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+}
+
+/// The value of a property; of several the last.
+pub fn get<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    iter(text).filter(|(known, _)| *known == name).last().map(|(_, value)| value)
+}
+
+/// Appends a property. Name and value must not contain the two separators, see [`is_legal`].
+pub fn append(text: &mut String, name: &str, value: &str) {
+    if !text.is_empty() && !text.ends_with(VALUE_END) {
+        text.push(VALUE_END);
+    }
+    text.extend(
+        [name, value]
+            .iter()
+            .zip([NAME_END, VALUE_END])
+            .flat_map(|(part, end)| part.chars().chain(std::iter::once(end))),
+    );
+}
+
+/// The properties without one of that name.
+pub fn without(text: &str, name: &str) -> String {
+    let mut rest = String::with_capacity(text.len());
+    for (known, value) in iter(text).filter(|(known, _)| *known != name) {
+        append(&mut rest, known, value);
+    }
+    rest
+}
+
+/// Whether a name or value can stand in properties at all.
+pub fn is_legal(text: &str) -> bool {
+    !text.is_empty() && !text.contains([NAME_END, VALUE_END])
+}

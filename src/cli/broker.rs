@@ -1,0 +1,67 @@
+//! `signpost broker`: an embedded broker.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use crate::units::{parse_bytes, parse_duration, parse_host_port};
+
+/// Runs an embedded broker, which registers itself once and renews its lease
+///
+/// Messages are on disk when they are acknowledged. Restart it with the same options. Exit codes:
+/// 0 stopped as asked, 1 could not start, 3 cannot go on (another process took over this name and
+/// id, or the log is damaged: its last words say what to do), 64 wrong options.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Replicas of the name cluster; any of them will do, and none need be up
+    #[arg(long, value_name = "URL,…", value_delimiter = ',', required = true)]
+    pub(crate) namesrv: Vec<String>,
+    /// The RocketMQ cluster that this broker belongs to
+    #[arg(long, value_name = "NAME", default_value = "DefaultCluster")]
+    pub(crate) cluster: String,
+    /// Its name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// Its id: 0, the master; slaves are not offered yet
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) id: u64,
+    /// Where to serve clients
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:10911",
+          value_parser = parse_host_port)]
+    pub(crate) listen: String,
+    /// Where clients reach it [default: --listen, unless that is every address of the machine]
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
+    pub(crate) advertise: Option<String>,
+    /// Directory of this broker alone: messages, topics, incarnation
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// How long it lives without a heartbeat [default: the name cluster's]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) lease_ttl: Option<Duration>,
+    /// Take this name and id over from a live broker at another address
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true",
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
+    pub(crate) takeover: bool,
+    /// Create topics with their first message
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true",
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
+    pub(crate) auto_create_topics: bool,
+    /// Queues that a topic created so gets at most
+    #[arg(long, value_name = "N", default_value = "4",
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) default_topic_queues: u32,
+    /// Connections at once; further ones wait
+    #[arg(long, value_name = "N", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) connections_max: u32,
+    /// Size of one file of the message log, 1GiB at most
+    #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
+    pub(crate) segment_size: u64,
+    /// Stop when stdin ends: for a parent that wants no orphans
+    #[arg(long, hide = true)]
+    pub(crate) exit_on_stdin_close: bool,
+}

@@ -1,0 +1,203 @@
+//! `signpost dev`: starts a local cluster, says where everything is, and tells what happens to it
+//! until it is told to stop. It restarts nothing by itself, for that is what one wants to watch.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`picture`] | what was seen, and how to tell the difference between two looks |
+
+mod picture;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use self::picture::{Broker, Picture, Replica, differences};
+use crate::cli::dev::Options;
+use crate::failure::{Failure, OK};
+use crate::local::cluster::{LocalCluster, leader_of};
+use crate::local::plan::{BROKERS, Plan, REPLICAS, replica_name};
+use crate::local::process::{Process, ending};
+use crate::output;
+use crate::stop;
+use crate::units::{exact_duration, readable_duration};
+
+/// Between two looks at the cluster.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Runs the cluster until Ctrl-C.
+///
+/// # Errors
+/// When it does not come up.
+pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
+    let stop = stop::on_signals()?;
+    let temporary = match options.data_dir {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("signpost-dev-").tempdir()?),
+    };
+    let given = options.data_dir.clone();
+    let data_dir = given.or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned()));
+    let plan = Plan {
+        data_dir: std::path::absolute(data_dir.unwrap_or_else(PathBuf::new))?,
+        port_offset: options.port_offset,
+        lease_ttl: options.lease_ttl,
+        scan_interval: options.scan_interval,
+    };
+    let begun = Instant::now();
+    output::line("starting three replicas and two brokers …");
+    let started = tokio::select! {
+        started = start(plan) => started,
+        () = stop.cancelled() => return Ok(OK),
+    };
+    let mut cluster = match started {
+        Ok(cluster) => cluster,
+        Err(failure) => {
+            // Its last words are in the message; the logs tell the rest.
+            if let Some(dir) = temporary {
+                let kept = dir.keep();
+                output::complain(format!("the logs are in {}", kept.join("logs").display()));
+            }
+            return Err(failure);
+        }
+    };
+    output::line(format!("… all up after {}\n", readable_duration(begun.elapsed())));
+    watch(&mut cluster, &stop).await?;
+    output::line("\nstopping …");
+    cluster.stop().await;
+    match &temporary {
+        Some(_) => output::line("stopped; the temporary data is removed"),
+        None => {
+            let dir = cluster.plan.data_dir.display();
+            output::line(format!("stopped; data and logs are in {dir}"));
+        }
+    }
+    Ok(OK)
+}
+
+async fn start(plan: Plan) -> Result<LocalCluster, Failure> {
+    let mut cluster = LocalCluster::start_replicas(plan).await?;
+    cluster.start_brokers().await?;
+    Ok(cluster)
+}
+
+/// Looks at the cluster again and again and tells what has changed.
+async fn watch(cluster: &mut LocalCluster, stop: &CancellationToken) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut before = look(cluster).await;
+    output::text(&introduction(cluster, &before))?;
+    let mut ticks = interval(LOOK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut leaderless_since: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        let now = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            now = look(cluster) => now,
+        };
+        let without_leader = leaderless_since.map(|since| since.elapsed());
+        for event in differences(&before, &now, without_leader) {
+            output::line(format!("{:>8.2}s  {event}", begun.elapsed().as_secs_f64()));
+        }
+        leaderless_since = match now.leader {
+            None => leaderless_since.or_else(|| Some(Instant::now())),
+            Some(_) => None,
+        };
+        before = now;
+    }
+}
+
+/// One look: every replica's own words, the processes, and the brokers' registrations.
+async fn look(cluster: &mut LocalCluster) -> Picture {
+    let mut picture = Picture::default();
+    for (id, process) in &mut cluster.replicas {
+        let replica = Replica { end: end_of(process), answers: false, restart: String::new() };
+        let restart = process.command_line();
+        picture.replicas.insert(*id, Replica { restart, ..replica });
+    }
+    for (name, process) in &mut cluster.brokers {
+        let (end, restart) = (end_of(process), process.command_line());
+        let broker = Broker { end, epoch: None, restart };
+        picture.brokers.insert(name.clone(), broker);
+    }
+    let (statuses, registered) = tokio::join!(cluster.statuses(), cluster.registered());
+    picture.leader = leader_of(&statuses);
+    for (id, status) in &statuses {
+        if let Some(replica) = picture.replicas.get_mut(id) {
+            replica.answers = status.is_some();
+        }
+    }
+    picture.registered_is_known = registered.is_some();
+    for entry in registered.into_iter().flatten() {
+        if let Some(broker) = picture.brokers.get_mut(&entry.name) {
+            broker.epoch = Some(entry.epoch);
+        }
+    }
+    picture
+}
+
+fn end_of(process: &mut Process) -> Option<String> {
+    process.ended().map(ending)
+}
+
+/// Where everything is, and what to try.
+fn introduction(cluster: &LocalCluster, now: &Picture) -> String {
+    let plan = &cluster.plan;
+    let mut text = String::new();
+    let mut table = output::Table::new(["PROCESS", "PID", "LISTENS ON", "LOG"]);
+    for id in REPLICAS {
+        let name = replica_name(id);
+        table.row([
+            name.clone(),
+            cluster.replicas.get(&id).map(|p| p.pid().to_string()).unwrap_or_default(),
+            format!("http://{}, peers {}", plan.http(id), plan.peer(id)),
+            plan.log_of(&name).display().to_string(),
+        ]);
+    }
+    for name in BROKERS {
+        table.row([
+            name.to_owned(),
+            cluster.brokers.get(name).map(|p| p.pid().to_string()).unwrap_or_default(),
+            format!("{} (RocketMQ's protocol)", plan.broker(name)),
+            plan.log_of(name).display().to_string(),
+        ]);
+    }
+    let leader = now.leader.map(|(_, id)| id);
+    let leads = leader.map_or("nobody leads yet".to_owned(), |id| format!("replica {id} leads"));
+    let token = plan.dir_of(&replica_name(1)).join("admin-token");
+    let _ =
+        write!(text, "{table}\n{leads}; brokers' leases last {}; ", exact_duration(plan.lease_ttl));
+    let _ = writeln!(text, "admin token: {}\n", token.display());
+    text.push_str(&suggestions(cluster, leader));
+    text
+}
+
+/// What to try next, as lines to copy.
+fn suggestions(cluster: &LocalCluster, leader: Option<u64>) -> String {
+    let plan = &cluster.plan;
+    // The commands' default replicas are those of an unshifted cluster.
+    let at = match plan.port_offset {
+        0 => String::new(),
+        _ => format!(" --namesrv {}", plan.namesrv()),
+    };
+    let leader = leader.and_then(|id| cluster.replicas.get(&id));
+    let broker = cluster.brokers.values().next();
+    let kill = |process: &Process| format!("kill -9 {}", process.pid());
+    let lines = [
+        (leader.map(kill), "the leader: watch who takes over"),
+        (Some(format!("signpost produce --topic demo --count 10000{at}")), "messages, meanwhile"),
+        (Some(format!("signpost route demo --watch{at}")), "its route, as it changes"),
+        (broker.map(kill), "a broker: its routes go when its lease ends"),
+        (Some(format!("signpost cluster{at} status")), "the replicas: equal digests everywhere"),
+    ];
+    let mut text = String::from("Try, in another terminal:\n");
+    for (line, why) in lines.into_iter().filter_map(|(line, why)| Some((line?, why))) {
+        let _ = writeln!(text, "  {line}    # {why}");
+    }
+    text.push_str("Ctrl-C stops everything.\n\n");
+    text
+}

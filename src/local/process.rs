@@ -1,0 +1,177 @@
+//! One child process: its log, its signals, its end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, ChildStdin, Command};
+
+/// What of a log's end is shown when a child dies.
+const TAIL_BYTES: u64 = 2048;
+
+/// A running child. It gets SIGKILL when this is dropped, and stops by itself when its stdin ends,
+/// however the parent died.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    args: Vec<String>,
+    log: PathBuf,
+    pid: u32,
+    child: Child,
+    /// Only held: its end is the child's sign that the parent is gone.
+    _stdin: Option<ChildStdin>,
+}
+
+impl Process {
+    /// Starts this executable again with `args`, its output appended to the file `log`.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or the process not be started.
+    pub(crate) fn spawn(name: &str, args: Vec<String>, log: PathBuf) -> io::Result<Self> {
+        let output = OpenOptions::new().create(true).append(true).open(&log)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(&args)
+            .arg("--exit-on-stdin-close")
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            // Ctrl-C at the terminal is for the parent, which stops its children in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        // Options of the parent are not for its children.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("SIGNPOST_") && text != "SIGNPOST_PLANTED" {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command.spawn()?;
+        let pid = child.id().ok_or_else(|| io::Error::other("the child has no process id"))?;
+        let stdin = child.stdin.take();
+        Ok(Self { name: name.to_owned(), args, log, pid, child, _stdin: stdin })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id; that of a child that has ended may belong to another process by now.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// The line that starts the same process by hand.
+    pub(crate) fn command_line(&self) -> String {
+        let program = std::env::current_exe();
+        let program = program.map_or("signpost".to_owned(), |path| path.display().to_string());
+        let words = std::iter::once(&program).chain(&self.args).map(|word| quoted(word));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// kill -9, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
+    /// SIGTERM, and SIGKILL if it has not ended after `grace`.
+    pub(crate) async fn stop(&mut self, grace: Duration) {
+        if self.ended().is_some() {
+            return;
+        }
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+        if !asked || tokio::time::timeout(grace, self.child.wait()).await.is_err() {
+            // It may just have ended by itself.
+            let _ = self.child.kill().await;
+        }
+    }
+
+    /// The last lines of its log.
+    pub(crate) fn last_words(&self) -> String {
+        tail(&self.log).unwrap_or_else(|error| format!("{}: {error}", self.log.display()))
+    }
+}
+
+/// How a process ended, in words.
+pub(crate) fn ending(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(9), _) => "killed by signal 9 (SIGKILL)".to_owned(),
+        (Some(signal), _) => format!("killed by signal {signal}"),
+        (None, Some(0)) => "stopped as asked".to_owned(),
+        (None, code) => format!("exit code {}", code.unwrap_or(-1)),
+    }
+}
+
+fn tail(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    // The first line is most likely cut.
+    let text =
+        if length > TAIL_BYTES { text.split_once('\n').map_or("", |(_, t)| t) } else { &text };
+    Ok(text.trim_end().to_owned())
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_as_a_shell_takes_them() {
+        assert_eq!(quoted("--peers"), "--peers");
+        assert_eq!(quoted("1=127.0.0.1:7876,2=b:1"), "1=127.0.0.1:7876,2=b:1");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn endings_are_told_in_words() {
+        assert_eq!(ending(ExitStatus::from_raw(9)), "killed by signal 9 (SIGKILL)");
+        assert_eq!(ending(ExitStatus::from_raw(11)), "killed by signal 11");
+        assert_eq!(ending(ExitStatus::from_raw(3 << 8)), "exit code 3");
+        assert_eq!(ending(ExitStatus::from_raw(0)), "stopped as asked");
+    }
+
+    #[test]
+    fn the_tail_is_bounded_and_begins_with_a_whole_line() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        assert_eq!(tail(file.path()).expect("read"), "");
+        writeln!(file, "first").expect("written");
+        assert_eq!(tail(file.path()).expect("read"), "first");
+        for n in 0..1000 {
+            writeln!(file, "line {n}").expect("written");
+        }
+        let shown = tail(file.path()).expect("read");
+        assert!(shown.starts_with("line ") && shown.ends_with("line 999"), "{shown}");
+        assert!(shown.len() as u64 <= TAIL_BYTES);
+    }
+}

@@ -1,0 +1,118 @@
+//! An embedded broker, until it is told to stop or must not go on.
+
+use signpost_broker::store::StoreError;
+use signpost_broker::{Broker, BrokerConfig, Exit, StartError};
+
+use crate::cli::broker::Options;
+use crate::failure::{Failure, OK};
+use crate::stop;
+use crate::units::host_of;
+
+/// Runs a broker.
+///
+/// # Errors
+/// When it cannot start, was superseded, or its log failed.
+pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
+    let config = config(options).map_err(Failure::usage)?;
+    let stop = stop::on_signals()?;
+    if options.exit_on_stdin_close {
+        stop::when_stdin_closes(stop.clone())?;
+    }
+    let mut broker = Broker::start(config).await.map_err(|error| match error {
+        StartError::Config(_) | StartError::Namesrv(_) => Failure::usage(error),
+        StartError::Store(StoreError::Damaged { .. }) => Failure::cannot_go_on(error),
+        error => Failure::failed(error),
+    })?;
+    let exit = tokio::select! {
+        exit = broker.ended() => exit,
+        () = stop.cancelled() => broker.shutdown().await,
+    };
+    match exit {
+        Exit::Stopped { .. } => {
+            tracing::info!("{exit}");
+            Ok(OK)
+        }
+        Exit::Superseded => Err(Failure::cannot_go_on(exit)),
+        // A restart finds out what is stored, and says so if it is damaged.
+        Exit::Failed(_) => Err(Failure::failed(exit)),
+    }
+}
+
+fn config(options: &Options) -> Result<BrokerConfig, String> {
+    let advertise = match &options.advertise {
+        Some(address) => address.clone(),
+        None if is_every_address(host_of(&options.listen)) => {
+            return Err(format!(
+                "advertise: expected HOST:PORT, for no client can reach {}",
+                options.listen
+            ));
+        }
+        None => options.listen.clone(),
+    };
+    let config = BrokerConfig {
+        namesrv: options.namesrv.clone(),
+        cluster: options.cluster.clone(),
+        name: options.name.clone(),
+        id: options.id,
+        listen: options.listen.clone(),
+        advertise: Some(advertise),
+        data_dir: options.data_dir.clone(),
+        lease_ttl_ms: options
+            .lease_ttl
+            .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+        takeover: options.takeover,
+        auto_create_topics: options.auto_create_topics,
+        default_topic_queue_nums: options.default_topic_queues,
+        segment_bytes: options.segment_size,
+        max_connections: options.connections_max as usize,
+        ..BrokerConfig::default()
+    };
+    config.check().map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+fn is_every_address(host: &str) -> bool {
+    matches!(host, "0.0.0.0" | "[::]")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn options(more: &str) -> Options {
+        let line = format!("signpost broker --namesrv http://n:8876 --name a --data-dir d {more}");
+        match Cli::try_parse_from(line.split_whitespace()).expect("options").command {
+            Command::Broker(options) => options,
+            other => panic!("another command: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_fit_together() {
+        let config = config(&options("--advertise a.example:10911")).expect("valid");
+        assert_eq!(config.advertise.as_deref(), Some("a.example:10911"));
+        assert_eq!((config.id, config.lease_ttl_ms, &*config.cluster), (0, None, "DefaultCluster"));
+        assert!(config.auto_create_topics);
+    }
+
+    #[test]
+    fn every_address_is_no_address_to_advertise() {
+        assert!(config(&options("")).expect_err("0.0.0.0").contains("advertise"));
+        assert!(config(&options("--listen [::]:10911")).is_err());
+        let config = config(&options("--listen 10.0.0.7:10911")).expect("valid");
+        assert_eq!(config.advertise.as_deref(), Some("10.0.0.7:10911"));
+    }
+
+    #[test]
+    fn what_the_broker_cannot_be_is_refused_here() {
+        let said = config(&options("--advertise a:1 --id 1")).expect_err("a slave");
+        assert!(said.contains("id"), "{said}");
+        let said = config(&options("--advertise a:1 --segment-size 4KiB")).expect_err("too small");
+        assert!(said.contains("segment"), "{said}");
+        let short = config(&options("--advertise a:1 --lease-ttl 1500ms")).expect("valid");
+        assert_eq!(short.lease_ttl_ms, Some(1500));
+    }
+}

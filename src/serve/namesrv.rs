@@ -1,0 +1,232 @@
+//! One replica of the name service: disk → log → name service → HTTP, and back down again.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use signpost_client::{Client, Options as ClientOptions};
+use signpost_namesrv::config::{BrakeConfig, NodeConfig};
+use signpost_namesrv::http::{self, ServeLimits};
+use signpost_namesrv::log::Log;
+use signpost_namesrv::node::Assembly;
+use signpost_namesrv::service::Forwarded;
+use signpost_raft::config::Config as RaftConfig;
+use signpost_raft::disk::Disk;
+use signpost_raft::disk::sled::{OpenError as DiskError, SledDisk};
+use signpost_raft::network::Tcp;
+use signpost_raft::replica::{OpenError, Replica};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::cli::namesrv::Options;
+use crate::failure::{Failure, OK};
+use crate::stop;
+use crate::units::{host_of, peers_by_id};
+
+/// The log and its snapshots, in the data directory.
+const RAFT_DIR: &str = "raft";
+
+/// How often a starting replica looks whether it is ready.
+const READY_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs a replica until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// When it cannot start, or cannot go on.
+pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
+    let raft_config = raft_config(options).map_err(Failure::usage)?;
+    let node_config = node_config(options);
+    let stop = stop::on_signals()?;
+    if options.exit_on_stdin_close {
+        stop::when_stdin_closes(stop.clone())?;
+    }
+
+    std::fs::create_dir_all(&options.data_dir).map_err(|error| in_dir(&options.data_dir, error))?;
+    let token =
+        http::admin_token(&options.data_dir).map_err(|error| in_dir(&options.data_dir, error))?;
+    // Both ports before the disk: a second start with the same options ends here, in clear words.
+    let peers = bind("peer-addr", &options.peer_addr).await?;
+    let clients = bind("http-addr", &options.http_addr).await?;
+
+    let (assembly, machine) = Assembly::new(node_config).map_err(Failure::usage)?;
+    let disk = open_disk(&options.data_dir.join(RAFT_DIR), options.disk_cache).await?;
+    let http_advertise = raft_config.http_advertise.clone();
+    let opened = Replica::open(raft_config, disk, Arc::new(Tcp), Box::new(peers), machine).await;
+    let replica = opened.map_err(|error| match error {
+        OpenError::Config(why) => Failure::usage(why),
+        damaged => Failure::cannot_go_on(damaged),
+    })?;
+    let service = assembly.start(Arc::new(replica.clone()) as Arc<dyn Log>);
+    replica.set_call_handler(Arc::new(Forwarded::to(&service)));
+
+    let http_stop = stop.child_token();
+    let http_addr = clients.local_addr()?;
+    tracing::info!(
+        node_id = options.node_id, http = %http_addr, peers = %options.peer_addr,
+        advertised = %http_advertise, data_dir = %options.data_dir.display(), "serving"
+    );
+    let limits =
+        ServeLimits { connections_max: options.connections_max as usize, ..ServeLimits::default() };
+    let router = http::router(Arc::clone(&service), token);
+    let door = tokio::spawn(http::serve(http::nodelay(clients), router, limits, http_stop.clone()));
+    let readiness = tokio::spawn(tell_when_ready(http_addr));
+
+    let end = tokio::select! {
+        () = stop.cancelled() => Ok(OK),
+        why = replica.failed() => Err(Failure::cannot_go_on(why)),
+    };
+    readiness.abort();
+    http_stop.cancel();
+    // Ends waiting reads, so that the door need not wait for them.
+    service.shutdown().await;
+    if let Err(error) = door.await {
+        tracing::error!(%error, "the HTTP door did not end by itself");
+    }
+    replica.shutdown().await;
+    tracing::info!("stopped");
+    end
+}
+
+fn raft_config(options: &Options) -> Result<RaftConfig, String> {
+    let peers = peers_by_id(&options.peers)?;
+    let http_advertise = match (&options.http_advertise, peers.get(&options.node_id)) {
+        (Some(address), _) => address.clone(),
+        (None, Some(peer)) => {
+            let port = options.http_addr.rsplit_once(':').map_or("", |(_, port)| port);
+            format!("{}:{port}", host_of(peer))
+        }
+        (None, None) => options.http_addr.clone(),
+    };
+    let config = RaftConfig {
+        node_id: options.node_id,
+        cluster_name: options.cluster_id.clone(),
+        peers,
+        http_advertise,
+        join: options.join,
+        election_timeout_min: options.election_timeout.min,
+        election_timeout_max: options.election_timeout.max,
+        heartbeat_interval: options.heartbeat_interval,
+        snapshot_every_entries: options.snapshot_every,
+        log_keep_entries: options.log_keep,
+        proposals_max: options.proposals_max as usize,
+        // Elections need no secret, only different numbers on different replicas.
+        seed: RandomState::new().hash_one(options.node_id),
+        fresh_disk_id: Uuid::new_v4(),
+        journal: options.journal.clone(),
+    };
+    config.validate().map(|()| config)
+}
+
+fn node_config(options: &Options) -> NodeConfig {
+    let mut config = NodeConfig::new(options.node_id, &*options.cluster_id);
+    config.timings.lease_ttl = options.lease_ttl;
+    // RocketMQ's proportion: 30 s of 120 s.
+    config.timings.heartbeat = options.lease_ttl / 4;
+    config.timings.scan_interval = options.scan_interval;
+    config.timings.first_scan = options.first_scan;
+    config.timings.election_timeout_max = options.election_timeout.max;
+    config.limits.proposals_in_flight = options.proposals_max as usize;
+    config.limits.connections = options.connections_max as usize;
+    config.brake = BrakeConfig {
+        share: options.brake_share,
+        hold: options.brake_hold,
+        ..BrakeConfig::default()
+    };
+    config.order_message_enable = options.order_messages;
+    config
+}
+
+async fn bind(option: &str, address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Failure::failed(format!("--{option} {address}: {error}")))
+}
+
+async fn open_disk(dir: &Path, cache_bytes: u64) -> Result<Arc<dyn Disk>, Failure> {
+    let dir = dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || SledDisk::open(&dir, cache_bytes)).await;
+    let disk = opened.map_err(Failure::failed)?.map_err(|error| match error {
+        DiskError::Damaged { .. } => Failure::cannot_go_on(error),
+        DiskError::InUse { .. } | DiskError::Io { .. } => Failure::failed(error),
+    })?;
+    Ok(Arc::new(disk))
+}
+
+fn in_dir(dir: &Path, error: std::io::Error) -> Failure {
+    Failure::failed(format!("data directory {}: {error}", dir.display()))
+}
+
+/// One log line once `/readyz` says yes, asked from outside as a load balancer would.
+async fn tell_when_ready(mut http_addr: std::net::SocketAddr) {
+    if http_addr.ip().is_unspecified() {
+        http_addr.set_ip(match http_addr {
+            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let Ok(client) = Client::new([http_addr.to_string()], ClientOptions::default()) else { return };
+    loop {
+        if client.ready(false).await.is_ok_and(|probe| probe.value.ok) {
+            tracing::info!("ready");
+            return;
+        }
+        tokio::time::sleep(READY_LOOK_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn options(more: &str) -> Options {
+        let line = format!("signpost namesrv --node-id 2 --cluster-id c --data-dir d {more}");
+        match Cli::try_parse_from(line.split_whitespace()).expect("options").command {
+            Command::Namesrv(options) => *options,
+            other => panic!("another command: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_fit_together() {
+        let options = options("--peers 1=a:7876,2=b:7876,3=c:7876");
+        let raft = raft_config(&options).expect("valid");
+        assert_eq!(raft.http_advertise, "b:8876", "its own host as the peers know it");
+        node_config(&options).validate().expect("valid");
+        let e_max = raft.election_timeout_max;
+        assert!(2 * e_max + Duration::from_millis(100) <= Duration::from_millis(600));
+    }
+
+    #[test]
+    fn what_is_advertised_may_be_said() {
+        let advertised = options("--peers 2=b:7876 --http-advertise name.example:80");
+        assert_eq!(raft_config(&advertised).expect("valid").http_advertise, "name.example:80");
+        let joining = options("--join --http-addr 10.0.0.4:8876");
+        assert_eq!(raft_config(&joining).expect("valid").http_advertise, "10.0.0.4:8876");
+    }
+
+    #[test]
+    fn options_that_do_not_fit_together_are_refused() {
+        for (more, named) in [
+            ("--peers 1=a:1", "peers"),
+            ("--peers 2=a:1,2=b:1", "peers"),
+            ("--peers 2=a:1 --heartbeat-interval 200ms", "heartbeat"),
+        ] {
+            let said = raft_config(&options(more)).expect_err(more);
+            assert!(said.contains(named), "{said}");
+        }
+        let mut config = node_config(&options("--peers 2=a:1 --brake-share 1.5"));
+        assert!(config.validate().is_err());
+        config.brake.share = 1.0;
+        config.validate().expect("valid");
+    }
+
+    #[test]
+    fn short_ttls_for_tests_are_fine() {
+        let short = options("--peers 2=a:1 --lease-ttl 100ms --scan-interval 5ms --first-scan 1ms");
+        node_config(&short).validate().expect("valid");
+    }
+}

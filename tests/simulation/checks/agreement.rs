@@ -1,0 +1,130 @@
+//! Claim 9: all replicas apply one sequence, and hold equal tables at equal index.
+//!
+//! The union of the journals is that sequence: what one replica skipped by installing a snapshot,
+//! another one applied. Replayed here, each entry must give the outcome and the digest that every
+//! replica recorded, before and after restarts and snapshots.
+
+use std::collections::BTreeMap;
+
+use signpost_namesrv::routes::command::{RouteCommand, RouteOutcome};
+use signpost_raft::codec;
+use signpost_raft::machine::{Index, NodeId};
+use signpost_raft::store::journal::JournalRecord;
+
+use super::Violation;
+use super::truth::Truth;
+
+const CHECK: &str = "agreement";
+
+/// The true sequence; None when there is none.
+pub(crate) fn check(
+    journals: &BTreeMap<NodeId, Vec<JournalRecord>>,
+) -> (Option<Truth>, Vec<Violation>) {
+    match union(journals).and_then(|union| replay(&union)) {
+        Ok(truth) => (Some(truth), Vec::new()),
+        Err(text) => (None, vec![Violation::new(CHECK, text)]),
+    }
+}
+
+type Union<'a> = BTreeMap<Index, (NodeId, &'a JournalRecord)>;
+
+fn union(journals: &BTreeMap<NodeId, Vec<JournalRecord>>) -> Result<Union<'_>, String> {
+    let mut union = Union::new();
+    for (node, journal) in journals {
+        for record in journal {
+            let (first, known) = *union.entry(record.index).or_insert((*node, record));
+            if known != record {
+                return Err(format!(
+                    "at index {} replica {first} applied {}, and replica {node} {}",
+                    record.index,
+                    told(known),
+                    told(record)
+                ));
+            }
+        }
+    }
+    Ok(union)
+}
+
+fn replay(union: &Union<'_>) -> Result<Truth, String> {
+    let mut truth = Truth::default();
+    for (index, (node, record)) in union {
+        let unreadable = |error| format!("replica {node}'s record {index} is unreadable: {error}");
+        let command: RouteCommand = codec::decode(&record.command).map_err(unreadable)?;
+        let recorded: RouteOutcome = codec::decode(&record.outcome).map_err(unreadable)?;
+        let (outcome, digest) = truth.apply(*index, command);
+        if outcome != recorded || digest != record.digest {
+            return Err(format!(
+                "at index {index} the replay gives {outcome:?} and digest {digest:032x}, replica \
+                 {node} recorded {}",
+                told(record)
+            ));
+        }
+    }
+    Ok(truth)
+}
+
+fn told(record: &JournalRecord) -> String {
+    let command = codec::decode::<RouteCommand>(&record.command);
+    let outcome = codec::decode::<RouteOutcome>(&record.outcome);
+    format!("{command:?} -> {outcome:?}, digest {:032x}", record.digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::story::{journal, put};
+    use super::*;
+
+    fn found(journals: [Vec<JournalRecord>; 2]) -> Vec<Violation> {
+        let [one, two] = journals;
+        check(&BTreeMap::from([(1, one), (2, two)])).1
+    }
+
+    fn whole() -> Vec<JournalRecord> {
+        journal(&[(2, put("k", "a")), (3, put("k", "b")), (5, put("l", "c"))])
+    }
+
+    #[test]
+    fn gaps_and_repeats_are_fine() {
+        let mut restarted = whole();
+        restarted.extend(whole().split_off(1));
+        let mut after_a_snapshot = whole();
+        after_a_snapshot.remove(1);
+        assert_eq!(found([restarted, after_a_snapshot]), []);
+    }
+
+    #[test]
+    fn another_command_at_one_index_is_caught() {
+        let other = journal(&[(2, put("k", "a")), (3, put("k", "x"))]);
+        assert_eq!(found([whole(), other]).len(), 1);
+    }
+
+    #[test]
+    fn a_replica_that_took_back_what_it_applied_is_caught() {
+        let mut lost = whole();
+        lost.extend(journal(&[(2, put("k", "a")), (3, put("k", "y"))]).split_off(1));
+        assert_eq!(found([lost, whole()]).len(), 1);
+    }
+
+    #[test]
+    fn tables_that_drift_are_caught_though_the_commands_agree() {
+        let mut drifted = whole();
+        drifted[2].digest ^= 1;
+        assert_eq!(found([whole(), drifted.clone()]).len(), 1, "against another replica");
+        assert_eq!(found([drifted, Vec::new()]).len(), 1, "against the replay");
+    }
+
+    #[test]
+    fn an_entry_that_nobody_recorded_shows_in_the_next_digest() {
+        let mut skipped = whole();
+        skipped.remove(0);
+        assert_eq!(found([skipped.clone(), skipped]).len(), 1);
+    }
+
+    #[test]
+    fn an_outcome_that_the_tables_do_not_give_is_caught() {
+        let mut wrong = whole();
+        wrong[1].outcome = codec::encode(&RouteOutcome::Expired).expect("small").into();
+        assert_eq!(found([wrong.clone(), wrong]).len(), 1);
+    }
+}

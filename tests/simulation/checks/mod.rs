@@ -1,0 +1,74 @@
+//! Checkers, one invariant each. Inputs: the clients' history, the replicas' apply journals, and how
+//! the replicas stood at the end. All are pure.
+//!
+//! | file | DESIGN §2 |
+//! | --- | --- |
+//! | [`agreement`] | claim 9: one sequence, equal tables at equal index; makes the [`Truth`](truth::Truth) |
+//! | [`answers`] | claims 1, 2: every answer equals the replay of the log up to its index |
+//! | [`order`] | claims 1, 2: indices follow real time |
+//! | [`min_index`] | claim 3: no answer below the index asked for |
+//! | [`outcomes`] | what was refused never happens, and nothing happens twice |
+//! | [`durability`] | claim 4: nothing acknowledged is lost in the end |
+//! | [`convergence`] | claim 10: faults gone, one leader and equal tables soon |
+
+pub(crate) mod agreement;
+pub(crate) mod answers;
+pub(crate) mod convergence;
+pub(crate) mod durability;
+pub(crate) mod min_index;
+pub(crate) mod order;
+pub(crate) mod outcomes;
+#[cfg(test)]
+mod story;
+pub(crate) mod truth;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use signpost_raft::machine::NodeId;
+use signpost_raft::store::journal::JournalRecord;
+
+use crate::history::Operation;
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Violation {
+    /// The checker's file.
+    pub(crate) check: String,
+    /// What was found.
+    pub(crate) text: String,
+}
+
+impl Violation {
+    pub(crate) fn new(check: &str, text: impl Into<String>) -> Violation {
+        Violation { check: check.to_owned(), text: text.into() }
+    }
+}
+
+/// All that is known of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) journals: BTreeMap<NodeId, Vec<JournalRecord>>,
+    /// How the replicas stood after the last fault was healed, and again after all were restarted.
+    pub(crate) rests: Vec<convergence::Rest>,
+}
+
+/// At most this many violations of one kind are told.
+const TOLD_MAX: usize = 5;
+
+/// Runs every checker.
+pub(crate) fn all(evidence: &Evidence) -> Vec<Violation> {
+    let operations = &evidence.operations;
+    let (truth, mut violations) = agreement::check(&evidence.journals);
+    let mut add = |found: Vec<Violation>| violations.extend(found.into_iter().take(TOLD_MAX));
+    add(order::check(operations));
+    add(min_index::check(operations));
+    add(convergence::check(&evidence.rests));
+    if let Some(truth) = truth {
+        add(answers::check(&truth, operations));
+        add(outcomes::check(&truth, operations));
+        add(durability::check(&truth, operations, &evidence.rests));
+    }
+    violations
+}

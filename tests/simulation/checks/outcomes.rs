@@ -1,0 +1,94 @@
+//! Outcomes mean what they say (DESIGN §2): a refused write never happens, an unknown one at most
+//! once, and a retry changes nothing (claim 5).
+//!
+//! Judged for writes that carry something unique; their tries under one identity count together.
+
+use std::collections::BTreeMap;
+
+use signpost_raft::machine::Index;
+
+use super::Violation;
+use super::truth::Truth;
+use crate::history::{Operation, Outcome, has_effect, identity};
+
+const CHECK: &str = "outcomes";
+
+pub(crate) fn check(truth: &Truth, operations: &[Operation]) -> Vec<Violation> {
+    let mut effects: BTreeMap<String, Vec<Index>> = BTreeMap::new();
+    for (index, entry) in truth.entries() {
+        if let Some(identity) = identity(&entry.command).filter(|_| has_effect(&entry.outcome)) {
+            effects.entry(identity).or_default().push(index);
+        }
+    }
+    let mut tries: BTreeMap<String, Vec<&Operation>> = BTreeMap::new();
+    for operation in operations {
+        if let Some(identity) = operation.write().and_then(identity) {
+            tries.entry(identity).or_default().push(operation);
+        }
+    }
+    let mut violations = Vec::new();
+    for (identity, at) in &effects {
+        let tries = tries.get(identity).map_or(&[][..], Vec::as_slice);
+        let lines = || tries.iter().map(|one| format!("\n    {}", one.line())).collect::<String>();
+        if at.len() > 1 {
+            let text = format!("{identity} took effect at each of {at:?}{}", lines());
+            violations.push(Violation::new(CHECK, text));
+        }
+        if tries.is_empty() {
+            let text = format!("{identity} took effect at {at:?}, and nobody asked for it");
+            violations.push(Violation::new(CHECK, text));
+        } else if tries.iter().all(|one| matches!(one.outcome, Outcome::Refused(_))) {
+            let text = format!("{identity} was refused and took effect at {at:?}{}", lines());
+            violations.push(Violation::new(CHECK, text));
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::story::{put, refused, register, truth, unknown, wrote};
+    use super::*;
+
+    #[test]
+    fn each_outcome_as_it_should_be() {
+        let truth = truth(&[(2, put("k", "a")), (3, put("k", "b"))]);
+        let history = [
+            wrote(put("k", "a"), 2, 0, 1),
+            unknown(put("k", "b")),
+            unknown(put("k", "never")),
+            refused(put("k", "no")),
+        ];
+        assert_eq!(check(&truth, &history), []);
+    }
+
+    #[test]
+    fn a_refused_write_that_happened_is_caught() {
+        let truth = truth(&[(2, put("k", "a"))]);
+        assert_eq!(check(&truth, &[refused(put("k", "a"))]).len(), 1);
+    }
+
+    #[test]
+    fn a_refused_retry_of_an_unknown_write_is_fine() {
+        let truth = truth(&[(2, register("b", 1))]);
+        assert_eq!(check(&truth, &[unknown(register("b", 1)), refused(register("b", 1))]), []);
+    }
+
+    #[test]
+    fn a_write_that_happened_twice_is_caught() {
+        let truth = truth(&[(2, put("k", "a")), (3, put("k", "b")), (4, put("k", "a"))]);
+        let history = [unknown(put("k", "a")), wrote(put("k", "b"), 3, 0, 1)];
+        assert_eq!(check(&truth, &history).len(), 1);
+    }
+
+    #[test]
+    fn a_repeat_without_effect_is_fine() {
+        let truth = truth(&[(2, put("k", "a")), (3, put("k", "a"))]);
+        assert_eq!(check(&truth, &[unknown(put("k", "a"))]), []);
+    }
+
+    #[test]
+    fn a_write_that_nobody_made_is_caught() {
+        assert_eq!(check(&truth(&[(2, put("k", "a"))]), &[]).len(), 1);
+    }
+}
