@@ -315,7 +315,7 @@ impl Shared {
             Verdict::Done(_, freshness) => {
                 self.replicas().succeeded(at);
                 if request.floor != Floor::Apart {
-                    self.session().raise(freshness.index);
+                    self.session().raise(freshness.index, freshness.cluster.as_deref());
                 }
             }
             Verdict::Retry { cause: Cause::Refused { problem, .. }, .. }

@@ -60,9 +60,12 @@ impl Session {
         }
     }
 
-    /// Keeps the highest index of an accepted answer.
-    pub(crate) fn raise(&mut self, index: u64) {
-        self.highest_index = self.highest_index.max(index);
+    /// Keeps the highest index of accepted answers. An index of another history (a write that
+    /// was still under way when the history changed) is no index of this one.
+    pub(crate) fn raise(&mut self, index: u64, cluster: Option<&str>) {
+        if cluster.is_none() || cluster == self.history.cluster.as_deref() {
+            self.highest_index = self.highest_index.max(index);
+        }
     }
 }
 
@@ -74,13 +77,15 @@ mod tests {
     fn a_new_history_drops_indices_and_late_answers_of_the_old_do_not_bring_it_back() {
         let mut session = Session::default();
         assert_eq!(session.observe(0, Some("old")), Seen::Same);
-        session.raise(100);
-        session.raise(90);
+        session.raise(100, Some("old"));
+        session.raise(90, None);
         assert_eq!(session.highest_index(), 100);
         assert_eq!(session.observe(0, Some("new")), Seen::Changed);
         assert_eq!((session.highest_index(), session.history().generation), (0, 1));
         assert_eq!(session.observe(0, Some("old")), Seen::Outdated, "its call began before");
         assert_eq!(session.observe(0, None), Seen::Outdated);
+        session.raise(101, Some("old"));
+        assert_eq!(session.highest_index(), 0, "an index of the old one says nothing here");
         assert_eq!(session.observe(0, Some("new")), Seen::Same);
         assert_eq!(session.observe(1, Some("old")), Seen::Changed, "it really went back");
     }

@@ -159,6 +159,22 @@ async fn a_change_waits_no_longer_than_for_the_request_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn settled_means_every_change_asked_for_so_far() {
+    let fake = Fake::new(1);
+    let keeper = keeper(&fake);
+    until(&keeper, |status| status.settled).await;
+    fake.set_mode(0, Mode::Hung);
+    keeper.change_topics(change("first", Some(TopicConfig::default())));
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(fake.count(&Method::PATCH, "/topics"), 1, "on its way");
+    keeper.change_topics(change("second", Some(TopicConfig::default())));
+    fake.set_mode(0, Mode::Up);
+    until(&keeper, |status| status.settled).await;
+    let topics = fake.world().tables.topics();
+    assert_eq!(topics.keys().collect::<Vec<_>>(), ["first", "second"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn unregisters_when_it_is_stopped_and_gives_up_in_time() {
     let fake = Fake::new(1);
     let registered = keeper(&fake);

@@ -100,6 +100,18 @@ impl FakeLog {
     /// When the settings are invalid.
     #[must_use]
     pub fn lead(config: NodeConfig) -> (Arc<Self>, Arc<NameService>) {
+        Self::lead_with(config, Vec::new())
+    }
+
+    /// The same with these commands in the log already when the service starts.
+    ///
+    /// # Panics
+    /// When the settings are invalid.
+    #[must_use]
+    pub fn lead_with(
+        config: NodeConfig,
+        commands: Vec<RouteCommand>,
+    ) -> (Arc<Self>, Arc<NameService>) {
         let (assembly, machine) = Assembly::new(config.clone()).expect("the test's settings");
         let member = |id| Member {
             id,
@@ -139,6 +151,9 @@ impl FakeLog {
         });
         // The membership, as a founded cluster has it.
         log.append_blank();
+        for command in commands {
+            log.apply(command);
+        }
         let service = assembly.start(Arc::clone(&log) as Arc<dyn Log>);
         (log, service)
     }

@@ -48,7 +48,7 @@ impl fmt::Display for Payload {
 #[serde(transparent)]
 pub(crate) struct Reply(pub(crate) Bytes);
 
-/// What the membership says about a replica (DESIGN: the disk binds the number).
+/// What the membership says about a replica; the disk id binds its number to one data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Peer {
     /// Where its peers reach it, `host:port`.

@@ -43,12 +43,14 @@ pub(crate) struct Options {
     /// Take this name and id over from a live broker at another address
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
+          hide_possible_values = true)]
     pub(crate) takeover: bool,
     /// Create topics with their first message
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "true", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
+          hide_possible_values = true)]
     pub(crate) auto_create_topics: bool,
     /// Queues that a topic created so gets at most
     #[arg(long, value_name = "N", default_value = "4",

@@ -18,6 +18,8 @@ use crate::units::parse_host_port;
 pub(crate) struct Options {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    admin: Admin,
     #[command(subcommand)]
     action: Action,
 }
@@ -35,85 +37,69 @@ enum Action {
         /// Its peers' port, HOST:PORT
         #[arg(value_parser = parse_host_port)]
         peer: String,
-        #[command(flatten)]
-        admin: Admin,
     },
     /// Gives a learner a vote
     Promote {
         /// Its number
         id: u64,
-        #[command(flatten)]
-        admin: Admin,
     },
     /// Removes a member, for good: its number is never used again
     Remove {
         /// Its number
         id: u64,
-        #[command(flatten)]
-        admin: Admin,
     },
     /// Hands leadership to another voter
     Transfer {
         /// Its number
         id: u64,
-        #[command(flatten)]
-        admin: Admin,
     },
     /// Has the replica that is asked save a snapshot of its tables and cut its log
-    Snapshot {
-        #[command(flatten)]
-        admin: Admin,
-    },
+    Snapshot,
     /// Lists the alarms
-    Alarms {
-        #[command(flatten)]
-        admin: Admin,
-    },
+    Alarms,
     /// Confirms an alarm; for mass-expiry: lets the brake go
     Release {
         /// The alarm's kind, as `alarms` lists it
         kind: String,
-        #[command(flatten)]
-        admin: Admin,
     },
 }
 
 /// Does what was asked for.
 pub(crate) async fn run(options: &Options, format: Format) -> Result<u8, Failure> {
-    let target = &options.target;
+    let Options { target, admin, action } = options;
     let said = |written: Written, what: String| {
         let text = format!("{what}, at index {}\n", written.index);
         output::answer(format, &written, || text).map(|()| OK).map_err(Failure::from)
     };
-    match &options.action {
+    match action {
         Action::Status => status(target, format).await,
         Action::Members => {
             let members = target.client()?.cluster_status().await?.value.members;
             output::answer(format, &members, || member_table(&members).to_string())?;
             Ok(OK)
         }
-        Action::Add { id, peer, admin } => {
+        Action::Add { id, peer } => {
             let written = target.admin_client(admin)?.add_member(*id, peer).await?.value;
             said(written, format!("replica {id} is a learner; give it a vote with `promote {id}`"))
         }
-        Action::Promote { id, admin } => {
+        Action::Promote { id } => {
             let written = target.admin_client(admin)?.promote_member(*id).await?.value;
             said(written, format!("replica {id} is a voter"))
         }
-        Action::Remove { id, admin } => {
+        Action::Remove { id } => {
             let written = target.admin_client(admin)?.remove_member(*id).await?.value;
             said(written, format!("replica {id} is removed"))
         }
-        Action::Transfer { id, admin } => {
+        Action::Transfer { id } => {
             let answer = target.admin_client(admin)?.transfer_leadership(*id).await?.value;
             output::answer(format, &answer, || format!("replica {id} leads\n"))?;
             Ok(OK)
         }
-        Action::Snapshot { admin } => {
+        Action::Snapshot => {
             let written = target.admin_client(admin)?.snapshot().await?.value;
             said(written, "a snapshot is saved".to_owned())
         }
-        Action::Alarms { admin } => {
+        Action::Alarms => {
             let client = match admin.token_file {
                 Some(_) => target.admin_client(admin)?,
                 None => target.client()?,
@@ -129,7 +115,7 @@ pub(crate) async fn run(options: &Options, format: Format) -> Result<u8, Failure
             })?;
             Ok(OK)
         }
-        Action::Release { kind, admin } => {
+        Action::Release { kind } => {
             let answer = target.admin_client(admin)?.release_alarm(kind).await?.value;
             output::answer(format, &answer, || format!("{kind} is released\n"))?;
             Ok(OK)

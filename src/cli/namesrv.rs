@@ -43,7 +43,8 @@ pub(crate) struct Options {
     /// Wait to be added to a running cluster under a new number, instead of founding one
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
+          hide_possible_values = true)]
     pub(crate) join: bool,
     /// Where clients reach the HTTP API [default: the host of this replica's entry in --peers, and
     /// the port of --http-addr]
@@ -73,7 +74,8 @@ pub(crate) struct Options {
     /// Routes carry the order configuration of their topic (RocketMQ's orderMessageEnable)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set)]
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
+          hide_possible_values = true)]
     pub(crate) order_messages: bool,
     /// Connections of the HTTP API at once; further ones wait
     #[arg(long, value_name = "N", default_value = "10000",

@@ -17,15 +17,16 @@ const DEV_REPLICAS: &str = "http://127.0.0.1:8876,http://127.0.0.1:8886,http://1
 /// A token file is read up to here.
 const TOKEN_BYTES_MAX: u64 = 4096;
 
-/// Options of every command that asks a name cluster.
+/// Options of every command that asks a name cluster; before or after its subcommand.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Target {
     /// Replicas of the name cluster; any of them will do [default: those of `signpost dev`]
-    #[arg(long, value_name = "URL,…", value_delimiter = ',', default_value = DEV_REPLICAS,
-          hide_default_value = true)]
+    #[arg(long, global = true, value_name = "URL,…", value_delimiter = ',',
+          default_value = DEV_REPLICAS, hide_default_value = true)]
     pub(crate) namesrv: Vec<String>,
     /// How long a call may take, all attempts at all replicas together
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    #[arg(long, global = true, value_name = "DURATION", default_value = "5s",
+          value_parser = parse_duration)]
     pub(crate) timeout: Duration,
 }
 
@@ -34,7 +35,7 @@ pub(crate) struct Target {
 pub(crate) struct Admin {
     /// File with the admin token of the replica that is asked: <data-dir>/admin-token there. Name
     /// that replica alone in --namesrv unless all have the same token
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 }
 

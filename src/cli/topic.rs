@@ -13,6 +13,8 @@ use crate::output::{self, Format, Table};
 /// Creates, deletes and lists topics
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    #[command(flatten)]
+    target: Target,
     #[command(subcommand)]
     action: Action,
 }
@@ -20,8 +22,13 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 enum Action {
     Create(Create),
-    Delete(Delete),
-    List(List),
+    /// Deletes a topic from all brokers' routes
+    Delete {
+        /// The topic
+        topic: String,
+    },
+    /// Lists all topics
+    List,
 }
 
 /// Creates a topic, or changes its queues
@@ -29,8 +36,6 @@ enum Action {
 struct Create {
     /// The topic
     topic: String,
-    #[command(flatten)]
-    target: Target,
     /// Brokers that shall hold it, by name [default: all of --cluster, or all there are]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     brokers: Vec<String>,
@@ -52,34 +57,19 @@ struct Create {
     order: bool,
 }
 
-/// Deletes a topic from all brokers' routes
-#[derive(Debug, Args)]
-struct Delete {
-    /// The topic
-    topic: String,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// Lists all topics
-#[derive(Debug, Args)]
-struct List {
-    #[command(flatten)]
-    target: Target,
-}
-
 /// Does what was asked for.
 pub(crate) async fn run(options: &Options, format: Format) -> Result<u8, Failure> {
+    let client = options.target.client()?;
     match &options.action {
-        Action::Create(create) => run_create(create, format).await,
-        Action::Delete(delete) => {
-            let written = delete.target.client()?.delete_topic(&delete.topic).await?.value;
-            let said = || format!("{} is deleted, at index {}\n", delete.topic, written.index);
+        Action::Create(create) => run_create(&client, create, format).await,
+        Action::Delete { topic } => {
+            let written = client.delete_topic(topic).await?.value;
+            let said = || format!("{topic} is deleted, at index {}\n", written.index);
             output::answer(format, &written, said)?;
             Ok(OK)
         }
-        Action::List(list) => {
-            let answer = list.target.client()?.topics(ReadMode::Linearizable).await?;
+        Action::List => {
+            let answer = client.topics(ReadMode::Linearizable).await?;
             output::answer(format, &answer.value, || {
                 let mut table = Table::new(["TOPIC"]);
                 answer.value.topics.iter().for_each(|topic| table.row([topic.clone()]));
@@ -90,10 +80,9 @@ pub(crate) async fn run(options: &Options, format: Format) -> Result<u8, Failure
     }
 }
 
-async fn run_create(create: &Create, format: Format) -> Result<u8, Failure> {
-    let client = create.target.client()?;
+async fn run_create(client: &Client, create: &Create, format: Format) -> Result<u8, Failure> {
     let names = match create.brokers.as_slice() {
-        [] => brokers_of(&client, create.cluster.as_deref()).await?,
+        [] => brokers_of(client, create.cluster.as_deref()).await?,
         named => named.to_vec(),
     };
     let config = TopicConfig {

@@ -3,7 +3,8 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`story`] | what happens, in order |
+//! | [`story`] | what happens, in order; the good times |
+//! | [`deaths`] | the acts in which something dies |
 //! | [`traffic`] | what goes on meanwhile: sends, writes to the name service, reads of it |
 //! | [`compare`] | do all replicas say the same? |
 //! | [`audit`] | is every acknowledged message in a broker's log? |
@@ -11,6 +12,7 @@
 
 mod audit;
 mod compare;
+mod deaths;
 mod story;
 mod traffic;
 mod verdict;

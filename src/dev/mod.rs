@@ -8,7 +8,6 @@
 mod picture;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -33,14 +32,15 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// When it does not come up.
 pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     let stop = stop::on_signals()?;
-    let temporary = match options.data_dir {
-        Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("signpost-dev-").tempdir()?),
+    let (data_dir, temporary) = match &options.data_dir {
+        Some(dir) => (std::path::absolute(dir)?, None),
+        None => {
+            let dir = tempfile::Builder::new().prefix("signpost-dev-").tempdir()?;
+            (dir.path().to_owned(), Some(dir))
+        }
     };
-    let given = options.data_dir.clone();
-    let data_dir = given.or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned()));
     let plan = Plan {
-        data_dir: std::path::absolute(data_dir.unwrap_or_else(PathBuf::new))?,
+        data_dir,
         port_offset: options.port_offset,
         lease_ttl: options.lease_ttl,
         scan_interval: options.scan_interval,
@@ -54,8 +54,8 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     let mut cluster = match started {
         Ok(cluster) => cluster,
         Err(failure) => {
-            // Its last words are in the message; the logs tell the rest.
-            if let Some(dir) = temporary {
+            // The message holds the last words of who failed; the logs, if any, tell the rest.
+            if let Some(dir) = temporary.filter(|dir| dir.path().join("logs").exists()) {
                 let kept = dir.keep();
                 output::complain(format!("the logs are in {}", kept.join("logs").display()));
             }
@@ -184,15 +184,17 @@ fn suggestions(cluster: &LocalCluster, leader: Option<u64>) -> String {
         0 => String::new(),
         _ => format!(" --namesrv {}", plan.namesrv()),
     };
+    // As it was typed: under `cargo run` that is the path of the built executable.
+    let signpost = std::env::args().next().unwrap_or_else(|| "signpost".to_owned());
     let leader = leader.and_then(|id| cluster.replicas.get(&id));
     let broker = cluster.brokers.values().next();
     let kill = |process: &Process| format!("kill -9 {}", process.pid());
     let lines = [
         (leader.map(kill), "the leader: watch who takes over"),
-        (Some(format!("signpost produce --topic demo --count 10000{at}")), "messages, meanwhile"),
-        (Some(format!("signpost route demo --watch{at}")), "its route, as it changes"),
+        (Some(format!("{signpost} produce --topic demo --count 10000{at}")), "messages, meanwhile"),
+        (Some(format!("{signpost} route demo --watch{at}")), "its route, as it changes"),
         (broker.map(kill), "a broker: its routes go when its lease ends"),
-        (Some(format!("signpost cluster{at} status")), "the replicas: equal digests everywhere"),
+        (Some(format!("{signpost} cluster status{at}")), "the replicas: equal digests everywhere"),
     ];
     let mut text = String::from("Try, in another terminal:\n");
     for (line, why) in lines.into_iter().filter_map(|(line, why)| Some((line?, why))) {

@@ -182,3 +182,20 @@ mod deploy {
         }
     }
 }
+
+#[test]
+fn what_is_asked_for_may_be_said_before_or_after_the_subcommand() {
+    for line in [
+        "cluster --namesrv http://a:1,b:2 --token-file t transfer 2",
+        "cluster transfer 2 --namesrv http://a:1,b:2 --token-file t -o json",
+        "topic delete orders --namesrv http://a:1 --timeout 1s",
+        "topic --namesrv http://a:1 list",
+    ] {
+        let cli = parse(&words(line));
+        cli.unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+    let text = "[topic.create]\nread-queues = 8\n[cluster]\ntimeout = \"9s\"\n";
+    with_file(text, "topic create orders").expect("tables of subcommands");
+    let said = refused("[topic.create]\nread-queue = 8\n", "topic create orders");
+    assert!(said.contains("\"topic.create.read-queue\"") && said.contains("\"read-queues\""));
+}

@@ -33,7 +33,11 @@ pub(crate) struct Ask {
 
 /// What came of it.
 pub(crate) enum Reply {
-    Answer { status: u16, headers: HeaderMap, body: Vec<u8> },
+    Answer {
+        status: u16,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    },
     /// It never left.
     NotSent(String),
     /// It may have arrived.

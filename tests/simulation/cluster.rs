@@ -38,8 +38,8 @@ const PEER_PORT: u16 = 7876;
 pub(crate) const HTTP_PORT: u16 = 8876;
 
 /// Small, so that a replica that was away for a second is sent a snapshot.
-const SNAPSHOT_EVERY_ENTRIES: u64 = 150;
-const LOG_KEEP_ENTRIES: u64 = 20;
+const SNAPSHOT_EVERY_ENTRIES: u64 = 15;
+const LOG_KEEP_ENTRIES: u64 = 3;
 
 /// The name of a replica's host.
 pub(crate) fn host(node: NodeId) -> String {
@@ -174,7 +174,12 @@ impl Node {
         let token = AdminToken::new("the-simulations-own-token")?;
         let router = http::router(Arc::clone(&service), token);
         let limits = ServeLimits::default();
-        tokio::spawn(http::serve(ClientListener(clients), router, limits, CancellationToken::new()));
+        tokio::spawn(http::serve(
+            ClientListener(clients),
+            router,
+            limits,
+            CancellationToken::new(),
+        ));
         let why = replica.failed().await;
         Err(format!("replica {} stopped: {why}", self.id).into())
     }
@@ -203,8 +208,8 @@ impl Node {
         let timings = &mut config.timings;
         timings.lease_ttl = Duration::from_secs(3);
         timings.heartbeat = Duration::from_secs(1);
-        timings.first_scan = Duration::from_millis(500);
-        timings.scan_interval = Duration::from_millis(500);
+        timings.first_scan = Duration::from_millis(100);
+        timings.scan_interval = Duration::from_millis(100);
         timings.election_timeout_max = ELECTION_MAX;
         timings.call_timeout = Duration::from_secs(2);
         config

@@ -121,7 +121,9 @@ impl Faults {
         let Some((_, undo)) = self.active.take() else { return };
         match undo {
             Undo::Start(nodes) => nodes.into_iter().for_each(|node| cluster.restart(sim, node)),
-            Undo::Repair(links) => links.into_iter().for_each(|(a, b)| sim.repair(host(a), host(b))),
+            Undo::Repair(links) => {
+                links.into_iter().for_each(|(a, b)| sim.repair(host(a), host(b)))
+            }
             Undo::Release(links) => {
                 links.into_iter().for_each(|(a, b)| sim.release(host(a), host(b)));
             }

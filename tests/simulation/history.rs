@@ -108,7 +108,10 @@ impl Operation {
         let call = format!("{:?}", self.call);
         let call: String = call.chars().take(300).collect();
         let (began, ended) = (self.began.as_micros(), self.ended.as_micros());
-        format!("[{began}..{ended} us] client {} at {}: {call} -> {outcome}", self.client, self.replica)
+        format!(
+            "[{began}..{ended} us] client {} at {}: {call} -> {outcome}",
+            self.client, self.replica
+        )
     }
 }
 
@@ -116,7 +119,9 @@ impl Operation {
 pub(crate) fn is_same_write(asked: &RouteCommand, logged: &RouteCommand) -> bool {
     match (asked, logged) {
         (RouteCommand::Register(asked), RouteCommand::Register(logged)) => {
-            asked.key == logged.key && asked.claim == logged.claim && asked.address == logged.address
+            asked.key == logged.key
+                && asked.claim == logged.claim
+                && asked.address == logged.address
         }
         _ => asked == logged,
     }

@@ -7,11 +7,7 @@ use std::time::Duration;
 pub(crate) struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    /// Another stream, which the number of draws from this one does not move.
+    /// One of a seed's streams: how much is drawn from one does not move the others.
     pub(crate) fn fork(seed: u64, stream: u64) -> Random {
         let mut random = Random(seed ^ stream.wrapping_mul(0xD605_1CE5_15C9_B2A3));
         random.next();

@@ -27,8 +27,11 @@ const KEYS: [&str; 3] = ["key-a", "key-b", "key-c"];
 const NAMESPACE: &str = "simulation";
 const CLUSTER: &str = "C";
 
-/// Short, so that brokers whose heartbeats fail, or are not sent, expire during a run.
-const LEASE_TTL_MS: u64 = 2_000;
+/// Short, so that leases end during a run though each change of leadership prolongs them.
+const LEASE_TTL_MS: u64 = 600;
+
+/// How long a broker is silent at times, while its client goes on.
+const SILENCE: Duration = Duration::from_millis(2_500);
 
 /// What all clients of a run were told.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +64,7 @@ pub(crate) struct Client {
     /// `modified` of keys, as last read.
     modified: BTreeMap<&'static str, Index>,
     values: u64,
+    silent_until: Duration,
 }
 
 impl Client {
@@ -77,6 +81,7 @@ impl Client {
             seen: 0,
             modified: BTreeMap::new(),
             values: 0,
+            silent_until: Duration::ZERO,
         }
     }
 
@@ -89,7 +94,7 @@ impl Client {
             }
             let call = self.choose();
             self.call(call, PATIENCE).await;
-            sleep(self.random.millis(0, 15)).await;
+            sleep(self.random.millis(0, 10)).await;
         }
     }
 
@@ -117,8 +122,11 @@ impl Client {
             let keys = KEYS.map(|key| What::Kv(NAMESPACE.into(), key.into()));
             for what in topics.into_iter().chain(keys).chain([What::Brokers]) {
                 let read = Read { what, linearizable: true, min_index: None };
-                if !self.call(Call::Read(read), PATIENCE).await {
-                    return false;
+                // A connection that a partition has stalled must be found out first.
+                while !self.call(Call::Read(read.clone()), PATIENCE).await {
+                    if now() >= give_up {
+                        return false;
+                    }
                 }
             }
         }
@@ -127,30 +135,36 @@ impl Client {
 
     fn choose(&mut self) -> Call {
         if let Some(register) = self.retry.take()
+            && now() >= self.silent_until
             && self.random.percent(50)
         {
             return Call::Write(RouteCommand::Register(register));
         }
+        if self.random.percent(1) {
+            self.silent_until = now() + SILENCE;
+        }
+        let silent = now() < self.silent_until;
         match (self.random.below(100), self.epoch) {
-            (0..45, _) => Call::Read(self.read(true)),
-            (45..65, _) => Call::Read(self.read(false)),
-            (65..69, Some(_)) => Call::Heartbeat,
-            (69..73, Some(epoch)) => Call::Write(RouteCommand::Patch(self.patch(epoch))),
-            (73..75, Some(epoch)) => {
-                self.claim.seq += 1;
-                let (claim, epoch) = (Some(self.claim), Some(epoch));
-                Call::Write(RouteCommand::Unregister(Unregister { key: self.key(), claim, epoch }))
-            }
-            (75..90, _) => Call::Write(self.kv()),
-            (90, _) => {
+            (0..35, _) => Call::Read(self.read(true)),
+            (35..50, _) => Call::Read(self.read(false)),
+            (50..80, _) => Call::Write(self.kv()),
+            (80, _) => {
                 let topic = (*self.random.pick(&TOPICS)).to_owned();
                 Call::Write(RouteCommand::DeleteTopic { topic, cluster: None })
             }
-            (91, Some(_)) => {
+            _ if silent => Call::Read(self.read(true)),
+            (81, Some(_)) => {
                 let (cluster, broker_name) = (Some(CLUSTER.to_owned()), self.key().name);
                 let writable = self.random.percent(50);
                 Call::Write(RouteCommand::SetWritePermission { cluster, broker_name, writable })
             }
+            (82..84, Some(epoch)) => {
+                self.claim.seq += 1;
+                let (claim, epoch) = (Some(self.claim), Some(epoch));
+                Call::Write(RouteCommand::Unregister(Unregister { key: self.key(), claim, epoch }))
+            }
+            (84..88, Some(epoch)) => Call::Write(RouteCommand::Patch(self.patch(epoch))),
+            (88..94, Some(_)) => Call::Heartbeat,
             _ => {
                 if self.random.percent(20) {
                     self.claim = Claim { incarnation: self.claim.incarnation + 1, seq: 0 };
@@ -172,7 +186,8 @@ impl Client {
             6..9 => What::Kv(NAMESPACE.into(), (*self.random.pick(&KEYS)).to_owned()),
             _ => What::Brokers,
         };
-        let min_index = self.random.percent(if linearizable { 10 } else { 60 }).then_some(self.seen);
+        let min_index =
+            self.random.percent(if linearizable { 10 } else { 60 }).then_some(self.seen);
         Read { what, linearizable, min_index }
     }
 

@@ -3,16 +3,16 @@
 //! | module | holds |
 //! | --- | --- |
 //! | this file | the table of routes, and what they share |
-//! | [`server`] | the listener's loop: bounded connections, an end that comes |
-//! | [`frame`] | what every request and answer passes: deadline, history, headers, metrics, log |
-//! | [`brokers`], [`topics`], [`kv`] | writes, and the tables as lists |
-//! | [`routes`] | route reads, waiting ones too |
-//! | [`cluster`] | operation: members, leadership, snapshot, alarms |
-//! | [`probes`], [`metrics`], [`standing`] | `/livez`, `/readyz`, `/metrics` |
-//! | [`query`], [`body`], [`names`], [`convert`] | strict reading of what comes from outside |
-//! | [`reading`], [`lists`] | how fresh a read is to be; the tables as lists |
-//! | [`problem`] | refusals as RFC 9457 problem details |
-//! | [`token`] | the admin token |
+//! | `server` | the listener's loop: bounded connections, an end that comes |
+//! | `frame` | what every request and answer passes: deadline, history, headers, metrics, log |
+//! | `brokers`, `topics`, `kv` | writes, and the tables as lists |
+//! | `routes` | route reads, waiting ones too |
+//! | `cluster` | operation: members, leadership, snapshot, alarms |
+//! | `probes`, `metrics`, `standing` | `/livez`, `/readyz`, `/metrics` |
+//! | `query`, `body`, `names`, `convert` | strict reading of what comes from outside |
+//! | `reading`, `lists` | how fresh a read is to be; the tables as lists |
+//! | `problem` | refusals as RFC 9457 problem details |
+//! | `token` | the admin token |
 //!
 //! Handlers read strictly, call the name service, and answer; they decide nothing.
 

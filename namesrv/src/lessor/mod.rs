@@ -299,9 +299,8 @@ impl Lessor {
 
 impl Owner {
     fn reconcile(&mut self, tables: &RouteTables, now: Instant) {
-        let alive = tables
-            .registrations()
-            .map(|live| (&*live.key, live.epoch, ttl_of(live.lease_ttl_ms)));
+        let alive =
+            tables.registrations().map(|live| (&*live.key, live.epoch, ttl_of(live.lease_ttl_ms)));
         for ended in self.leases.reconcile(alive, now) {
             self.brake.removed(ended, false, now);
         }

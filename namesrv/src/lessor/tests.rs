@@ -388,3 +388,28 @@ async fn a_changed_registration_that_races_its_expiry_is_not_called_done() {
     let answer = change.await.expect("no panic").expect_err("it is gone");
     assert!(!answer.is_definite(), "it was visible for a moment: {answer}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_was_there_before_the_leader_started_has_a_lease_too() {
+    let register = RouteCommand::Register(registration("a", 1, &["TopicA"]));
+    let (log, service) = FakeLog::lead_with(NodeConfig::new(1, "test"), vec![register]);
+    let scene = Scene { log, service };
+    sleep(TTL - Duration::from_secs(1)).await;
+    assert!(scene.is_alive("a"));
+    within(3 * SCAN, until(|| !scene.is_alive("a"))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_without_a_round_breaks_the_succession() {
+    let scene = Scene::new();
+    sleep(Duration::from_secs(2)).await;
+    scene.register("a").await;
+    // Overdue from 122 s on; scans at 125 s, and at 135 s without a quorum for all of its time.
+    sleep(Duration::from_secs(132)).await;
+    scene.log.set_rounds(Rounds::Hold);
+    sleep(Duration::from_secs(12)).await;
+    scene.log.set_rounds(Rounds::Confirm);
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(scene.expiries(), 0, "overdue at two scans, but not at two in succession");
+    within(2 * SCAN, until(|| !scene.is_alive("a"))).await;
+}

@@ -101,3 +101,31 @@ impl Drop for Waiter<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn hears(waiter: &Waiter<'_>) -> bool {
+        timeout(Duration::from_millis(1), waiter.heard()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_topic_wakes_its_own_waiters_only() {
+        let waiters = Waiters::new(10);
+        let (t, u) = (["T".to_owned()], ["U".to_owned()]);
+        let (of_t, of_u) = (waiters.listen(&t).expect("room"), waiters.listen(&u).expect("room"));
+        waiters.wake("T");
+        assert!(hears(&of_t).await && !hears(&of_u).await);
+        waiters.wake("V");
+        assert!(!hears(&of_t).await && !hears(&of_u).await);
+        waiters.wake_all();
+        assert!(hears(&of_t).await && hears(&of_u).await);
+        drop((of_t, of_u));
+        assert!(waiters.is_empty() && waiters.by_topic.lock().expect("not poisoned").is_empty());
+    }
+}

@@ -8,7 +8,6 @@
 //! | `waiting` | reads that wait for a change |
 //! | `outcomes` | what is refused, surely or not, and how that is told |
 //! | `hostile` | wrong, odd and oversized input: named, and without effect |
-//! | `logged` | what a request leaves in the log |
 //! | `operation` | members, leadership, alarms, probes, metrics |
 //! | `client` | the client of this project against this door |
 //! | `serving` | a real listener: bounds, keep-alive, the end |
@@ -16,7 +15,6 @@
 mod client;
 mod door;
 mod hostile;
-mod logged;
 mod operation;
 mod outcomes;
 mod reads;

@@ -41,7 +41,9 @@ fn write(truth: &Truth, command: &RouteCommand, answer: &Answer) -> Result<(), S
     if let RouteCommand::Register(register) = command {
         let live = truth.at(answer.index).registration(&register.key);
         return match live {
-            Some(live) if Some(live.claim) == register.claim && Some(live.epoch) == answer.epoch => {
+            Some(live)
+                if Some(live.claim) == register.claim && Some(live.epoch) == answer.epoch =>
+            {
                 Ok(())
             }
             _ => Err(format!("neither in the log at its index nor alive there: {live:?}")),
@@ -94,11 +96,13 @@ fn brokers(tables: &RouteTables, answer: &Answer) -> Result<(), String> {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|broker| json!([broker["name"], broker["epoch"], broker["incarnation"], broker["seq"]]))
+        .map(|broker| {
+            json!([broker["name"], broker["epoch"], broker["incarnation"], broker["seq"]])
+        })
         .collect();
-    let live = tables.registrations().map(|live| {
-        json!([live.key.name, live.epoch, live.claim.incarnation, live.claim.seq])
-    });
+    let live = tables
+        .registrations()
+        .map(|live| json!([live.key.name, live.epoch, live.claim.incarnation, live.claim.seq]));
     let live: Vec<Value> = live.collect();
     if told == live { Ok(()) } else { Err(format!("the live brokers are {live:?}")) }
 }

@@ -57,8 +57,7 @@ mod tests {
         let truth = truth(&[(2, put("k", "a")), (3, put("k", "b"))]);
         let digest = truth.at(digest_of).digest();
         let standing = Standing { node: 1, leader: Some(1), applied, digest };
-        let rest =
-            Rest { when: "now".into(), at: ms(9), failed: None, replicas: vec![standing] };
+        let rest = Rest { when: "now".into(), at: ms(9), failed: None, replicas: vec![standing] };
         check(&truth, &[wrote(put("k", "b"), 3, 0, 1)], &[rest]).len()
     }
 

@@ -18,7 +18,9 @@ const CHECK: &str = "order";
 pub(crate) fn check(operations: &[Operation]) -> Vec<Violation> {
     let mut answered: Vec<(&Operation, Index)> = Vec::new();
     for operation in operations {
-        if let (Some(answer), Call::Write(_) | Call::Read(_)) = (operation.answer(), &operation.call) {
+        if let (Some(answer), Call::Write(_) | Call::Read(_)) =
+            (operation.answer(), &operation.call)
+        {
             answered.push((operation, answer.index));
         }
     }
@@ -30,7 +32,8 @@ pub(crate) fn check(operations: &[Operation]) -> Vec<Violation> {
     let mut ended = by_end.iter().peekable();
     let mut highest: Option<(&Operation, Index)> = None;
     for (operation, index) in answered {
-        while let Some((earlier, at)) = ended.next_if(|(earlier, _)| earlier.ended < operation.began)
+        while let Some((earlier, at)) =
+            ended.next_if(|(earlier, _)| earlier.ended < operation.began)
         {
             if highest.is_none_or(|(_, highest)| highest < *at) {
                 highest = Some((earlier, *at));

@@ -80,7 +80,12 @@ pub(crate) fn unknown(command: RouteCommand) -> Operation {
 }
 
 /// A read of key `k`. `value` is what was answered, with its `modified`.
-pub(crate) fn read(value: Option<(&str, Index)>, index: Index, began: u64, ended: u64) -> Operation {
+pub(crate) fn read(
+    value: Option<(&str, Index)>,
+    index: Index,
+    began: u64,
+    ended: u64,
+) -> Operation {
     let what = What::Kv("n".into(), "k".into());
     let body = value.map(|(value, modified)| {
         serde_json::json!({ "value": value, "modified": modified }).to_string().into_bytes()

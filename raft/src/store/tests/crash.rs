@@ -13,7 +13,7 @@ const OPERATIONS: usize = 50;
 #[tokio::test(start_paused = true)]
 async fn no_crash_loses_what_was_acknowledged() {
     let (mut points, mut refused) = (0, 0);
-    for seed in [1, 2, 3] {
+    for seed in [1, 2] {
         let mut script =
             Script::new(SimulatedDisk::recording(seed), seed).await.expect("an empty disk opens");
         for _ in 0..OPERATIONS {
@@ -52,7 +52,7 @@ async fn a_store_that_was_opened_after_a_crash_can_go_on_and_crash_again() {
     for _ in 0..OPERATIONS {
         script.step().await.expect("the disk is healthy");
     }
-    for steps in 1..=script.disk.steps() {
+    for steps in (1..=script.disk.steps()).step_by(2) {
         for loss in [Loss::Lost, Loss::Kept, Loss::Prefix] {
             let context = format!("seed {seed}, crash after step {steps}, {loss:?}");
             let image = script.disk.image_at(steps, loss, steps as u64);

@@ -1,0 +1,31 @@
+//! Three real processes of the name service on loopback, killed, paused and started again: what
+//! DESIGN's claims look like from outside. One behaviour, one file.
+//!
+//! ```text
+//! cargo test --test cluster              all
+//! cargo test --test cluster expiry       one
+//! ```
+//!
+//! Every test also fails on an unexpected warning in a replica's log, on a replica that ends by
+//! itself, and on two replicas whose journals disagree at any index ([`support::cluster`]).
+
+#![allow(clippy::print_stderr, reason = "a test reports to whoever runs it")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod acknowledged_then_killed;
+mod all_killed;
+mod alone;
+mod brake;
+mod expiry;
+mod expiry_race;
+mod failover;
+mod founding;
+mod graceful_stop;
+mod heartbeats;
+mod lagging;
+mod late_writes;
+mod paused;
+mod registration;
+mod wiped_replica;
