@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use signpost_raft::machine::NodeId;
 use tokio::time::Instant;
 
-use crate::service::Alarm;
+use crate::answers::Alarm;
 
 /// So many brokers are missing that removing them has been stopped, or would have been.
 pub const MASS_EXPIRY: &str = "mass-expiry";

@@ -15,6 +15,7 @@
 //! | [`machine`] | those tables as what the log drives; the copy that readers see |
 //! | [`log`] | what is needed of a replica of the log |
 //! | [`service`] | typed calls that any replica accepts; the one hop to the leader |
+//! | [`answers`] | what those calls take and answer |
 //! | `registrar` | registrations: compared, one at a time for each broker; only what differs is proposed |
 //! | `lessor`, [`leases`], [`brake`] | heartbeats, the scanner, and when nobody is removed |
 //! | [`reads`] | linearizable, local and waiting reads; encoded answers; freshness |
@@ -24,6 +25,7 @@
 //! | [`http`] | the HTTP contract |
 
 pub mod alarms;
+pub mod answers;
 pub mod brake;
 pub mod config;
 pub mod errors;

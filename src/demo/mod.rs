@@ -42,31 +42,31 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     let stop = stop::on_signals()?;
     let directory = tempfile::Builder::new().prefix("signpost-demo-").tempdir()?;
     let plan = plan(options, directory.path())?;
-    let mut verdict = Verdict::default();
-    let played = tokio::select! {
-        played = play(plan, begun, &mut verdict) => played,
-        () = stop.cancelled() => return Err(Failure::failed("stopped before its end")),
-    };
-    let elapsed = readable_duration(begun.elapsed());
-    let kept = played.is_ok() && verdict.is_kept();
-    if !kept {
-        let logs = directory.keep().join("logs");
-        output::complain(format!("what each process said is in {}", logs.display()));
-    }
-    played?;
-    output::line(format!("\nThe end, after {elapsed}:\n{verdict}"));
-    Ok(if kept { OK } else { FAILED })
-}
-
-async fn play(plan: Plan, begun: Instant, verdict: &mut Verdict) -> Result<(), Failure> {
     output::line(
         "A name cluster of three replicas, and two brokers, as processes on this machine.",
     );
-    let mut cluster = LocalCluster::start_replicas(plan).await?;
-    let mut story = Story::new(&mut cluster, begun, verdict);
-    let messages = story.play().await;
+    let mut cluster = LocalCluster::prepare(plan)?;
+    let mut verdict = Verdict::default();
+    let mut story = Story::new(&mut cluster, begun, &mut verdict);
+    let played = tokio::select! {
+        played = story.play() => played,
+        () = stop.cancelled() => Err(Failure::failed("stopped before its end")),
+    };
+    // Before anything else: what runs keeps writing to the directory.
     cluster.stop().await;
-    audit::messages(&cluster.plan, &messages?, verdict).await
+    let audited = match played {
+        Ok(messages) => audit::messages(&cluster.plan, &messages, &mut verdict).await,
+        Err(failure) => Err(failure),
+    };
+    let elapsed = readable_duration(begun.elapsed());
+    let kept = audited.is_ok() && verdict.is_kept();
+    if !kept && !stop.is_cancelled() {
+        let logs = directory.keep().join("logs");
+        output::complain(format!("what each process said is in {}", logs.display()));
+    }
+    audited?;
+    output::line(format!("\nThe end, after {elapsed}:\n{verdict}"));
+    Ok(if kept { OK } else { FAILED })
 }
 
 /// A plan on ports that are free now.

@@ -74,6 +74,7 @@ impl<'a> Story<'a> {
 
     async fn brokers_register_once(&mut self) -> Result<(), Failure> {
         let ttl = self.cluster.plan.lease_ttl;
+        self.cluster.start_replicas().await?;
         for id in REPLICAS {
             let pid = self.cluster.replicas.get(&id).map_or(0, |process| process.pid());
             self.say(format_args!(

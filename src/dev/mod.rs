@@ -11,7 +11,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 use self::picture::{Broker, Picture, Replica, differences};
 use crate::cli::dev::Options;
@@ -32,7 +31,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// When it does not come up.
 pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     let stop = stop::on_signals()?;
-    let (data_dir, temporary) = match &options.data_dir {
+    let (data_dir, mut temporary) = match &options.data_dir {
         Some(dir) => (std::path::absolute(dir)?, None),
         None => {
             let dir = tempfile::Builder::new().prefix("signpost-dev-").tempdir()?;
@@ -47,25 +46,19 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     };
     let begun = Instant::now();
     output::line("starting three replicas and two brokers …");
-    let started = tokio::select! {
-        started = start(plan) => started,
-        () = stop.cancelled() => return Ok(OK),
+    let mut cluster = LocalCluster::prepare(plan)?;
+    let ended = tokio::select! {
+        ended = start_and_watch(&mut cluster, begun) => ended,
+        () = stop.cancelled() => Ok(()),
     };
-    let mut cluster = match started {
-        Ok(cluster) => cluster,
-        Err(failure) => {
-            // The message holds the last words of who failed; the logs, if any, tell the rest.
-            if let Some(dir) = temporary.filter(|dir| dir.path().join("logs").exists()) {
-                let kept = dir.keep();
-                output::complain(format!("the logs are in {}", kept.join("logs").display()));
-            }
-            return Err(failure);
-        }
-    };
-    output::line(format!("… all up after {}\n", readable_duration(begun.elapsed())));
-    watch(&mut cluster, &stop).await?;
+    if let (Err(_), Some(dir)) = (&ended, &mut temporary) {
+        // The failure holds the last words of who failed; the logs tell the rest.
+        dir.disable_cleanup(true);
+        output::complain(format!("the logs are in {}", dir.path().join("logs").display()));
+    }
     output::line("\nstopping …");
     cluster.stop().await;
+    ended?;
     match &temporary {
         Some(_) => output::line("stopped; the temporary data is removed"),
         None => {
@@ -76,14 +69,12 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     Ok(OK)
 }
 
-async fn start(plan: Plan) -> Result<LocalCluster, Failure> {
-    let mut cluster = LocalCluster::start_replicas(plan).await?;
+/// Starts everything, then looks at it again and again and tells what has changed. Ends only with
+/// a failure.
+async fn start_and_watch(cluster: &mut LocalCluster, begun: Instant) -> Result<(), Failure> {
+    cluster.start_replicas().await?;
     cluster.start_brokers().await?;
-    Ok(cluster)
-}
-
-/// Looks at the cluster again and again and tells what has changed.
-async fn watch(cluster: &mut LocalCluster, stop: &CancellationToken) -> Result<(), Failure> {
+    output::line(format!("… all up after {}\n", readable_duration(begun.elapsed())));
     let begun = Instant::now();
     let mut before = look(cluster).await;
     output::text(&introduction(cluster, &before))?;
@@ -91,14 +82,8 @@ async fn watch(cluster: &mut LocalCluster, stop: &CancellationToken) -> Result<(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut leaderless_since: Option<Instant> = None;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        let now = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            now = look(cluster) => now,
-        };
+        ticks.tick().await;
+        let now = look(cluster).await;
         let without_leader = leaderless_since.map(|since| since.elapsed());
         for event in differences(&before, &now, without_leader) {
             output::line(format!("{:>8.2}s  {event}", begun.elapsed().as_secs_f64()));
@@ -115,9 +100,8 @@ async fn watch(cluster: &mut LocalCluster, stop: &CancellationToken) -> Result<(
 async fn look(cluster: &mut LocalCluster) -> Picture {
     let mut picture = Picture::default();
     for (id, process) in &mut cluster.replicas {
-        let replica = Replica { end: end_of(process), answers: false, restart: String::new() };
-        let restart = process.command_line();
-        picture.replicas.insert(*id, Replica { restart, ..replica });
+        let (end, restart) = (end_of(process), process.command_line());
+        picture.replicas.insert(*id, Replica { end, answers: false, restart });
     }
     for (name, process) in &mut cluster.brokers {
         let (end, restart) = (end_of(process), process.command_line());

@@ -36,12 +36,12 @@ pub(crate) struct LocalCluster {
 }
 
 impl LocalCluster {
-    /// Starts the three replicas and waits until they are ready. All get the same admin token, so
-    /// that it does not matter which one is asked.
+    /// Prepares the directories; nothing runs yet. All replicas get the same admin token, so that
+    /// it does not matter which one is asked.
     ///
     /// # Errors
-    /// When a port is taken, a directory cannot be written, or a replica does not come up.
-    pub(crate) async fn start_replicas(plan: Plan) -> Result<Self, Failure> {
+    /// When a port is taken, or a directory cannot be written.
+    pub(crate) fn prepare(plan: Plan) -> Result<Self, Failure> {
         plan.check_ports().map_err(Failure::failed)?;
         let in_dir =
             |error| Failure::failed(format!("data directory {}: {error}", plan.data_dir.display()));
@@ -50,15 +50,22 @@ impl LocalCluster {
         let client = Client::new(plan.namesrv().split(','), ClientOptions::default());
         let client = client.map_err(Failure::failed)?;
         let (replicas, brokers) = (BTreeMap::new(), BTreeMap::new());
-        let mut cluster = Self { plan, replicas, brokers, client };
+        Ok(Self { plan, replicas, brokers, client })
+    }
+
+    /// Starts the three replicas and waits until they are ready.
+    ///
+    /// # Errors
+    /// When one cannot be started, ends, or is not ready in time.
+    pub(crate) async fn start_replicas(&mut self) -> Result<(), Failure> {
         for id in REPLICAS {
-            cluster.start_replica(id)?;
+            self.start_replica(id)?;
         }
         let deadline = Instant::now() + START_TIMEOUT;
         for id in REPLICAS {
-            cluster.until_ready(id, deadline).await?;
+            self.until_ready(id, deadline).await?;
         }
-        Ok(cluster)
+        Ok(())
     }
 
     /// Starts one replica, for the first time or again.

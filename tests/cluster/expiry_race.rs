@@ -29,7 +29,8 @@ async fn a_heartbeat_that_races_its_own_expiry_is_never_acknowledged_and_then_lo
     }
     let (mut renewed, mut refused) = (0, 0);
     while let Some(raced) = racers.join_next().await {
-        let (won, lost) = raced.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let (won, lost) =
+            raced.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         (renewed, refused) = (renewed + won, refused + lost);
     }
     eprintln!("{} races: {renewed} heartbeats acknowledged, {refused} refused", RACERS * ROUNDS);

@@ -61,8 +61,8 @@ pub(crate) struct Client {
     retry: Option<Register>,
     /// The highest index that it was ever told.
     seen: Index,
-    /// `modified` of keys, as last read.
-    modified: BTreeMap<&'static str, Index>,
+    /// `modified` of keys, as last known.
+    modified: BTreeMap<String, Index>,
     values: u64,
     silent_until: Duration,
 }
@@ -270,13 +270,17 @@ impl Client {
             }
             (Call::Write(RouteCommand::Unregister(_)), Outcome::Answered(_)) => self.epoch = None,
             (Call::Heartbeat, Outcome::Refused(why)) if why.starts_with("410") => self.epoch = None,
+            (Call::Write(RouteCommand::PutKv { key, .. }), Outcome::Answered(answer)) => {
+                self.modified.insert(key.clone(), answer.index);
+            }
+            (Call::Write(RouteCommand::PutKv { key, .. } | RouteCommand::DeleteKv { key, .. }), _) => {
+                self.modified.remove(key);
+            }
             (Call::Read(Read { what: What::Kv(_, key), .. }), Outcome::Answered(answer)) => {
-                let known = KEYS.into_iter().find(|known| known == key);
                 let body: serde_json::Value =
                     serde_json::from_slice(&answer.body).unwrap_or_default();
                 // An index of 0 asks that the key shall not exist.
-                let modified = body["modified"].as_u64().unwrap_or(0);
-                self.modified.extend(known.map(|key| (key, modified)));
+                self.modified.insert(key.clone(), body["modified"].as_u64().unwrap_or(0));
             }
             _ => {}
         }

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::alarms::{Alarms, MASS_EXPIRY};
+use crate::answers::{Heartbeat, Renewed};
 use crate::brake::Brake;
 use crate::config::{NodeConfig, Timings};
 use crate::errors::{ServiceError, Unavailable};
@@ -35,7 +36,6 @@ use crate::routes::admission::HeartbeatVerdict;
 use crate::routes::changes::{Changes, RegistrationEvent};
 use crate::routes::command::BrokerKey;
 use crate::routes::tables::RouteTables;
-use crate::service::{Heartbeat, Renewed};
 
 use expiry::Fate;
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use self::locks::KeyedLocks;
 use crate::alarms::{Alarms, NAME_IN_TWO_CLUSTERS};
+use crate::answers::{Heartbeat, Patched, Registered};
 use crate::config::NodeConfig;
 use crate::errors::{ServiceError, Unavailable};
 use crate::lessor::{Judged, Lessor, wait_for_fate};
@@ -21,7 +22,6 @@ use crate::reads::freshness::Rounds;
 use crate::routes::admission::Admission;
 use crate::routes::command::{BrokerKey, Patch, Refusal, Register, RouteCommand, RouteOutcome};
 use crate::routes::tables::RouteTables;
-use crate::service::{Heartbeat, Patched, Registered};
 
 /// How often a registration is compared anew when what it was compared with has moved.
 const TRIES_MAX: usize = 8;

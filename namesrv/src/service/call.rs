@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use signpost_raft::codec::{self, CodecError};
 use signpost_raft::machine::{Index, NodeId};
 
-use super::answers::{Alarm, Heartbeat, Patched, Registered, Renewed, Written};
+use crate::answers::{Alarm, Heartbeat, Patched, Registered, Renewed, Written};
 use crate::errors::ServiceError;
 use crate::routes::command::{
     BrokerName, ClusterName, Patch, QueueConfig, Register, Topic, Unregister,

@@ -9,8 +9,8 @@ use signpost_raft::replica::{CallFuture, CallHandler};
 use tokio::time::Instant;
 
 use super::NameService;
-use super::answers::Written;
 use super::call::{Answer, Envelope, Reply, Request, decode, encode};
+use crate::answers::Written;
 use crate::errors::{ServiceError, Unavailable};
 use crate::log::{Applied, Role};
 use crate::registrar::unexpected;

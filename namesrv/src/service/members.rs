@@ -3,10 +3,10 @@
 use signpost_raft::machine::{Index, NodeId};
 use tokio::time::Instant;
 
-use super::answers::{Alarm, Written};
 use super::call::{Answer, Reply, Request};
 use super::{NameService, mismatch};
 use crate::alarms::MASS_EXPIRY;
+use crate::answers::{Alarm, Written};
 use crate::errors::{Missing, ServiceError};
 
 impl NameService {

@@ -6,12 +6,11 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | [`answers`] | what calls take and answer |
+//! | [`crate::answers`] | what calls take and answer |
 //! | `call` | how they cross the hop |
 //! | `execute` | what the leader does with them |
 //! | `members` | membership, leadership, snapshots, alarms |
 
-mod answers;
 mod call;
 mod execute;
 mod members;
@@ -27,10 +26,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::answers::{Alarm, Heartbeat, Patched, Registered, Renewed, Written};
 use self::call::{Answer, Envelope, Reply, Request, decode, encode, milliseconds};
 pub use self::execute::Forwarded;
 use crate::alarms::Alarms;
+pub use crate::answers::{Alarm, Heartbeat, Patched, Registered, Renewed, Written};
 use crate::config::NodeConfig;
 use crate::errors::{ServiceError, Unavailable};
 use crate::gate::Gate;

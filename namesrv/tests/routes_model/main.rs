@@ -2,7 +2,10 @@
 //!
 //! `ROUTES_SEED=n` replays the one sequence that a failure names; `ROUTES_SEQUENCES=n` runs more.
 
-#![expect(clippy::print_stdout, reason = "the tally tells how well the generator reaches everything")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the tally tells how well the generator reaches everything"
+)]
 
 mod generator;
 mod model;
