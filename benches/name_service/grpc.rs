@@ -35,12 +35,11 @@ where
         Ok(Self { requests, uri: format!("http://{address}/etcdserverpb.KV/Put"), make })
     }
 
-    async fn put(&mut self, message: Bytes) -> Result<(), h2::Error> {
+    async fn put(&mut self, message: Bytes) -> Result<()> {
         let request = Request::post(&self.uri)
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .body(())
-            .map_err(io::Error::other)?;
+            .body(())?;
         self.requests = self.requests.clone().ready().await?;
         let (response, mut body) = self.requests.send_request(request, false)?;
         body.send_data(message, true)?;
@@ -56,7 +55,7 @@ where
         let grpc = trailers.as_ref().and_then(grpc_status).or(early);
         match (status, grpc.as_deref()) {
             (StatusCode::OK, Some("0")) => Ok(()),
-            _ => Err(io::Error::other(format!("status {status}, gRPC status {grpc:?}")).into()),
+            _ => Err(format!("status {status}, gRPC status {grpc:?}").into()),
         }
     }
 }

@@ -70,16 +70,13 @@ impl<C: Caller> Callers<C> {
                 let mut now = Instant::now();
                 while now < end {
                     let sent = now;
-                    let called = caller.call(turn).await;
-                    if let Err(error) = called {
-                        return Err(error);
-                    }
+                    caller.call(turn).await?;
                     turn += 1;
                     now = Instant::now();
                     let micros = u32::try_from((now - sent).as_micros());
                     latencies_us.push(micros.unwrap_or(u32::MAX));
                 }
-                Ok((caller, turn, latencies_us))
+                Ok::<_, io::Error>((caller, turn, latencies_us))
             });
         }
         let mut load = Load::default();
@@ -103,7 +100,11 @@ pub(crate) struct Repeat {
 
 impl Repeat {
     /// `count` callers of `GET path`.
-    pub(crate) async fn get(address: SocketAddr, path: &str, count: usize) -> Result<Callers<Self>> {
+    pub(crate) async fn get(
+        address: SocketAddr,
+        path: &str,
+        count: usize,
+    ) -> Result<Callers<Self>> {
         let mut callers = Vec::with_capacity(count);
         for _ in 0..count {
             let connection = Connection::open(address).await?;

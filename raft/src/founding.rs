@@ -44,7 +44,9 @@ pub(crate) fn decide(
     let mut members = BTreeMap::from([(my_id, me.clone())]);
     for (id, address) in peers.iter().filter(|(id, _)| **id != my_id) {
         match answers.get(id) {
-            None => return Decision::Wait(format!("replica {id} at {address} does not answer yet")),
+            None => {
+                return Decision::Wait(format!("replica {id} at {address} does not answer yet"));
+            }
             Some(answer) if answer.id != *id => {
                 return Decision::Wait(format!(
                     "replica {} answers at {address}, where replica {id} is listed: check --peers",

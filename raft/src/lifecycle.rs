@@ -223,7 +223,9 @@ pub(crate) async fn hand_over<M: Machine>(core: &Core<M>) {
             .iter()
             .filter(|member| member.role == MemberRole::Voter && member.id != core.node_id())
             .max_by_key(|member| {
-                replication.get(&member.id).and_then(|matched| matched.as_ref().map(|id| id.index()))
+                replication
+                    .get(&member.id)
+                    .and_then(|matched| matched.as_ref().map(|id| id.index()))
             })
             .map(|member| member.id)
     };
@@ -236,7 +238,7 @@ pub(crate) async fn hand_over<M: Machine>(core: &Core<M>) {
     let moved = status.wait_for(|status| status.leader.is_some_and(|leader| leader != node_id));
     let deadline = Instant::now() + core.config.election_timeout_max * 2;
     if timeout_at(deadline, moved).await.is_err() {
-        tracing::warn!(heir, "leadership was not taken over in time");
+        tracing::info!(heir, "leadership was not taken over in time: the others will elect");
     } else {
         tracing::info!(heir, "handed leadership over");
     }

@@ -64,9 +64,10 @@ impl<M: Machine> Replica<M> {
                  number is never given again"
             )));
         }
-        let portrait = self.core().dialer.probe(&address, PROBE_TIMEOUT).await.map_err(|error| {
-            MemberError::Refused(format!("replica {id} does not answer at {address}: {error}"))
-        })?;
+        let portrait =
+            self.core().dialer.probe(&address, PROBE_TIMEOUT).await.map_err(|error| {
+                MemberError::Refused(format!("replica {id} does not answer at {address}: {error}"))
+            })?;
         if portrait.id != id {
             return Err(MemberError::Refused(format!(
                 "replica {} answers at {address}, not {id}",
@@ -90,8 +91,7 @@ impl<M: Machine> Replica<M> {
     /// See [`MemberError`].
     pub async fn promote(&self, id: NodeId, deadline: Instant) -> Result<Index, MemberError> {
         let _one = self.one_change(deadline).await?;
-        match self.members().iter().find(|member| member.id == id).map(|member| member.role)
-        {
+        match self.members().iter().find(|member| member.id == id).map(|member| member.role) {
             None => return Err(MemberError::Refused(format!("replica {id} is no member"))),
             Some(MemberRole::Voter) => {
                 return Err(MemberError::Refused(format!("replica {id} votes already")));

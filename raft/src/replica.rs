@@ -141,6 +141,7 @@ pub(crate) struct Shared<M: Machine> {
     /// Why this replica cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<String>>,
     pub(crate) stop: watch::Sender<bool>,
+    pub(crate) refusals: server::Refusals,
     /// One change of membership at a time: openraft's open issue 1544.
     pub(crate) membership_lock: Mutex<()>,
     proposals: Arc<Semaphore>,
@@ -259,7 +260,9 @@ impl<M: Machine> Replica<M> {
         // this seed.
         let raft: RaftOf<M> = Runtime::scope(config.seed, async {
             let config_of_raft = Arc::new(openraft_config);
-            let raft = Raft::build(config.node_id, config_of_raft, rpcs, store.log.clone(), machine).await?;
+            let raft =
+                Raft::build(config.node_id, config_of_raft, rpcs, store.log.clone(), machine)
+                    .await?;
             raft.run();
             // Answered by the core once it has started: its metrics are true from here on.
             raft.is_initialized().await?;
@@ -279,6 +282,7 @@ impl<M: Machine> Replica<M> {
             status: watch::Sender::new(first),
             failure: watch::Sender::new(None),
             stop: watch::Sender::new(false),
+            refusals: server::Refusals::default(),
             membership_lock: Mutex::new(()),
             rounds: OnceLock::new(),
             handler: OnceLock::new(),
@@ -320,8 +324,12 @@ impl<M: Machine> Replica<M> {
         &self,
         command: M::Command,
     ) -> Result<Applied<M::Outcome>, ProposeError> {
-        let permit =
-            self.core.proposals.clone().try_acquire_owned().map_err(|_| ProposeError::Overloaded)?;
+        let permit = self
+            .core
+            .proposals
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| ProposeError::Overloaded)?;
         let encoded =
             codec::encode(&command).map_err(|error| ProposeError::TooLarge(error.to_string()))?;
         let written = self.core.raft.client_write(Payload(Bytes::from(encoded))).await;
@@ -446,6 +454,9 @@ impl<M: Machine> Replica<M> {
         self.core.stop.send_replace(true);
         if let Err(error) = self.core.raft.shutdown().await {
             tracing::warn!(%error, "the raft core did not stop cleanly");
+        }
+        if let Err(error) = self.core.store.close().await {
+            tracing::warn!(%error, "the last writes may not be on the disk");
         }
         self.core.status.send_modify(|status| status.stopped = true);
     }

@@ -103,12 +103,8 @@ async fn run<M: Machine>(core: Core<M>, mut waiting: mpsc::Receiver<Waiter>, giv
             joined.push(next);
         }
         let started = Instant::now();
-        let confirmed = confirm(&core, started + give_up).await.map(|(index, term, leader)| Round {
-            index,
-            term,
-            leader,
-            started,
-            ended: Instant::now(),
+        let confirmed = confirm(&core, started + give_up).await.map(|(index, term, leader)| {
+            Round { index, term, leader, started, ended: Instant::now() }
         });
         for waiter in joined.drain(..) {
             waiter.send(confirmed).ok();

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use signpost_client::{Client, Options as ClientOptions};
 use signpost_namesrv::config::{BrakeConfig, NodeConfig};
-use signpost_namesrv::http::{self, ServeLimits};
-use signpost_namesrv::log::Log;
+use signpost_namesrv::http::{self, ServeLimits, Storage};
 use signpost_namesrv::node::Assembly;
-use signpost_namesrv::service::Forwarded;
 use signpost_raft::config::Config as RaftConfig;
 use signpost_raft::disk::Disk;
 use signpost_raft::disk::sled::{OpenError as DiskError, SledDisk};
@@ -57,8 +55,7 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
         OpenError::Config(why) => Failure::usage(why),
         damaged => Failure::cannot_go_on(damaged),
     })?;
-    let service = assembly.start(Arc::new(replica.clone()) as Arc<dyn Log>);
-    replica.set_call_handler(Arc::new(Forwarded::to(&service)));
+    let service = assembly.start_on(&replica);
 
     let http_stop = stop.child_token();
     let http_addr = clients.local_addr()?;
@@ -68,7 +65,9 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     );
     let limits =
         ServeLimits { connections_max: options.connections_max as usize, ..ServeLimits::default() };
-    let router = http::router(Arc::clone(&service), token);
+    let disk_of = replica.clone();
+    let storage = move || Storage::of(&disk_of);
+    let router = http::router_with_storage(Arc::clone(&service), token, storage);
     let door = tokio::spawn(http::serve(http::nodelay(clients), router, limits, http_stop.clone()));
     let readiness = tokio::spawn(tell_when_ready(http_addr));
 

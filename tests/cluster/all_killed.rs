@@ -27,7 +27,7 @@ async fn routes_outlive_kill_9_of_all_replicas() {
     let gone = "/v1/routes/topic-0?consistency=local";
 
     for _ in 0..2 {
-        cluster.settled().await;
+        cluster.note_committed().await;
         let mut before = BTreeMap::new();
         for path in names.iter().map(|topic| format!("/v1/routes/{topic}?consistency=local")) {
             let answered = cluster.same_everywhere(&path, |_| true).await;

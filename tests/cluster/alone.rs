@@ -12,7 +12,7 @@ async fn a_lone_replica_serves_local_reads() {
     let registration = claimed("broker-a", &["topic"], 1, 1);
     client.register(&identity("broker-a"), &registration, false).await.expect("registered");
     let local = "/v1/routes/topic?consistency=local";
-    cluster.settled().await;
+    cluster.note_committed().await;
     let before = cluster.same_everywhere(local, |_| true).await.ok();
     for id in cluster.ids() {
         cluster.kill_all();

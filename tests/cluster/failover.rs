@@ -30,6 +30,7 @@ async fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
         let before = format!("before-{round}");
         write(&cluster.client(), &before).await.expect("a write while all is well");
         acknowledged.push(before);
+        cluster.settled().await;
         let survivors: Vec<Reader> =
             cluster.others(leader).into_iter().map(|id| Reader::start(cluster.http(id))).collect();
 

@@ -24,6 +24,7 @@ mod failover;
 mod founding;
 mod graceful_stop;
 mod heartbeats;
+mod inherited_expiry;
 mod lagging;
 mod late_writes;
 mod paused;

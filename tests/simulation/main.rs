@@ -3,13 +3,21 @@
 //! partitions; claims 1 to 4 and 9 of DESIGN §2 (and, at the end of each run, 10) are checked.
 //!
 //! ```text
-//! cargo test --test simulation                                    20 seeds, each in its own process
-//! SIGNPOST_SEEDS=100..200 cargo test --test simulation seeds      others
-//! SIGNPOST_SEED=7 cargo test --test simulation seeds -- --nocapture          one; RUST_LOG=info shows
-//!     its logs, SIGNPOST_HISTORY=FILE keeps what its clients did and were told
-//! cargo test --test simulation --features planted-bugs planted    shows that the checks bite
-//! cargo test --test simulation repeats -- --ignored --nocapture   measures how exactly a seed repeats
+//! cargo test --test simulation                             20 seeds, each in its own process
+//! SIGNPOST_SEEDS=100..200 cargo test --test simulation     others
+//! SIGNPOST_SEED=7 cargo test --test simulation             one; RUST_LOG=info shows its logs,
+//!                                                          SIGNPOST_HISTORY=FILE keeps its history
+//! cargo test --test simulation -- repeats                  is a seed the same each time?
+//! cargo test --test simulation --features planted-bugs -- planted       do the checks bite?
+//! cargo test --test simulation-checks                      the checkers' own tests
 //! ```
+//!
+//! A seed repeats to the byte: one process runs one seed, and what hash maps and tokio ask the system
+//! for (their own seeds) is answered from it, by `mad-turmoil`, which takes the place of the C
+//! library's `getrandom` in this program. `repeats` measures it, and every run of the usual seeds
+//! runs one of them twice. What remains outside: another build of the code, or of its dependencies,
+//! is another schedule. `mad-turmoil` stops the system's clock as well, which the test harness cannot
+//! do without; so this program has a `main` of its own.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -38,9 +46,11 @@ mod run;
 mod workload;
 
 use std::ops::Range;
+use std::process::ExitCode;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+
 use report::{Report, SEED, each_in_its_process, total};
 
 const SEEDS: &str = "SIGNPOST_SEEDS";
@@ -65,23 +75,47 @@ const LEAST_OF_ALL: [(&str, u64); 6] = [
     ("expiries", 20),
 ];
 
-#[test]
-fn seeds() {
+fn main() -> ExitCode {
     if let Some(seed) = number(SEED) {
-        logs::listen();
-        // Hash maps and tokio take their seeds from the system: from here on that is ours.
-        mad_turmoil::rand::set_rng(StdRng::seed_from_u64(seed));
-        let report = run::run(seed);
-        println!("{}\n{report}", report.line());
-        assert!(report.violations.is_empty(), "seed {seed} found violations");
-        return;
+        return one(seed);
     }
+    // As the usual harness: a word chooses tests by their names; switches are its own business.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let judged = match wanted.as_deref() {
+        None => seeds(),
+        Some("repeats") => repeats(),
+        #[cfg(feature = "planted-bugs")]
+        Some("planted") => planted(),
+        Some(word) if "seeds".contains(word) => seeds(),
+        Some(_) => return ExitCode::SUCCESS,
+    };
+    match judged {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            println!("FAILED\n{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one seed in this process.
+fn one(seed: u64) -> ExitCode {
+    logs::listen();
+    mad_turmoil::rand::set_rng(StdRng::seed_from_u64(seed));
+    let report = run::run(seed);
+    println!("{}\n{report}", report.line());
+    if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs many, and judges them one by one and together.
+fn seeds() -> Result<(), String> {
     let usual = std::env::var(SEEDS).is_err();
     let seeds: Vec<u64> = range().collect();
-    let reports = each_in_its_process(&seeds, &[], |report| {
+    let tell = |report: &Report| {
         println!("{report}");
         true
-    });
+    };
+    let mut reports = each_in_its_process(&seeds, &[], tell);
     let total = total(&reports);
     println!("all {} seeds: {total:?}", reports.len());
     let mut wrong: Vec<String> = reports.iter().filter_map(fault_of).collect();
@@ -92,8 +126,13 @@ fn seeds() {
                 wrong.push(format!("all together: {name} {times}, expected {least} at least"));
             }
         }
+        let first = reports.swap_remove(0);
+        let again = each_in_its_process(&[first.seed], &[], |_| true);
+        if again.iter().any(|again| again.fingerprint != first.fingerprint) {
+            wrong.push(format!("seed {} took another course the second time", first.seed));
+        }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
 /// What is wrong with a seed, if anything.
@@ -107,8 +146,7 @@ fn fault_of(report: &Report) -> Option<String> {
 
 /// Each planted bug is found by a checker, within so many seeds.
 #[cfg(feature = "planted-bugs")]
-#[test]
-fn planted() {
+fn planted() -> Result<(), String> {
     use signpost_raft::planted::Bug;
 
     // By more than the replicas' own complaints: a checker must see it in what clients were told,
@@ -128,27 +166,22 @@ fn planted() {
             each_in_its_process(&seeds, &environment, |report| by_checker(report).is_none());
         let found = reports.iter().find_map(|report| Some((report.seed, by_checker(report)?)));
         let Some((seed, violation)) = found else {
-            panic!("{} was not found in {} seeds", bug.name(), reports.len());
+            return Err(format!("{} was not found in {} seeds", bug.name(), reports.len()));
         };
-        println!(
-            "{} found by seed {seed}: {} says {}",
-            bug.name(),
-            violation.check,
-            violation.text
-        );
+        println!("{} found by seed {seed}: {} says {}", bug.name(), violation.check, violation.text);
     }
+    Ok(())
 }
 
-/// Runs seeds twice and counts those whose histories are the same to the byte.
-#[test]
-#[ignore = "a measurement"]
-fn repeats() {
-    let seeds: Vec<u64> = (1..=10).collect();
+/// Runs seeds twice and compares all that their clients saw, with its times.
+fn repeats() -> Result<(), String> {
+    let seeds: Vec<u64> = range().take(10).collect();
     let once = || each_in_its_process(&seeds, &[], |_| true);
     let (first, second) = (once(), once());
     let pairs = first.iter().zip(&second);
     let same = pairs.filter(|(one, other)| one.fingerprint == other.fingerprint).count();
     println!("{same} of {} seeds repeated exactly", seeds.len());
+    if same == seeds.len() { Ok(()) } else { Err("the others took another course".into()) }
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -158,7 +191,6 @@ fn number(name: &str) -> Option<u64> {
 
 fn range() -> Range<u64> {
     let Ok(text) = std::env::var(SEEDS) else { return 1..21 };
-    let ends =
-        text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let ends = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     ends.unwrap_or_else(|| panic!("{SEEDS}: expected FROM..TO, not {text:?}"))
 }

@@ -111,7 +111,6 @@ fn in_its_process(seed: u64, environment: &[(&str, &str)]) -> Report {
         Err(error) => return failed(format!("this program is not to be found: {error}")),
     };
     let ended = Command::new(program)
-        .args(["seeds", "--exact", "--nocapture"])
         .env(SEED, seed.to_string())
         .envs(environment.iter().copied())
         .stdin(Stdio::null())

@@ -273,7 +273,10 @@ impl Client {
             (Call::Write(RouteCommand::PutKv { key, .. }), Outcome::Answered(answer)) => {
                 self.modified.insert(key.clone(), answer.index);
             }
-            (Call::Write(RouteCommand::PutKv { key, .. } | RouteCommand::DeleteKv { key, .. }), _) => {
+            (
+                Call::Write(RouteCommand::PutKv { key, .. } | RouteCommand::DeleteKv { key, .. }),
+                _,
+            ) => {
                 self.modified.remove(key);
             }
             (Call::Read(Read { what: What::Kv(_, key), .. }), Outcome::Answered(answer)) => {

@@ -381,6 +381,17 @@ impl Cluster {
         .await
     }
 
+    /// Sees to it that every replica would know after kill -9 and by itself that what has been
+    /// acknowledged so far is committed: a replica notes on disk how far the log is committed
+    /// with its next write. Without that the entries are there all the same, and a quorum knows.
+    pub(crate) async fn note_committed(&self) {
+        for turn in 0..3 {
+            let written = self.client().put_kv("test", "committed", &turn.to_string(), None).await;
+            written.expect("a write");
+            self.settled().await;
+        }
+    }
+
     /// Waits until every replica that is up answers `path` alike, body and `Signpost-Modified`;
     /// the first of them is what `accept` takes.
     pub(crate) async fn same_everywhere(

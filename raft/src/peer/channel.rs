@@ -101,9 +101,11 @@ impl Channels {
 /// connection fails what is under way and dials again for what comes next.
 async fn run(dialer: Dialer, to: NodeId, peer: Peer, mut calls: mpsc::Receiver<Call>) {
     while let Some(first) = calls.recv().await {
-        let dialled =
-            timeout_at(Instant::now() + DIAL_TIMEOUT, dialer.dial(&peer.peer, to, peer.disk_id, Purpose::Call))
-                .await;
+        let dialled = timeout_at(
+            Instant::now() + DIAL_TIMEOUT,
+            dialer.dial(&peer.peer, to, peer.disk_id, Purpose::Call),
+        )
+        .await;
         let why = match dialled {
             Ok(Ok(frames)) => {
                 let broken = carry(frames, first, &mut calls).await;

@@ -124,7 +124,9 @@ impl Dialer {
         within: Duration,
     ) -> Result<SelfPortrait, DialError> {
         let shaken = timeout(within, self.shake_hands(address, None, None, Purpose::Probe)).await;
-        let Ok(shaken) = shaken else { return Err(io::Error::from(io::ErrorKind::TimedOut).into()) };
+        let Ok(shaken) = shaken else {
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        };
         Ok(shaken?.1)
     }
 

@@ -3,15 +3,17 @@
 //! Log, heartbeat and snapshot connections are served in order, one request at a time; on a call
 //! connection requests overtake each other, within a bound.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::alias::{SnapshotMetaOf, SnapshotOf, VoteOf};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
 use super::frame::{CallId, Frames};
 use super::hello::{Hello, Purpose, Refusal, Verdict, Welcome, judge};
@@ -28,6 +30,12 @@ const CONNECTIONS_MAX: usize = 256;
 
 /// Calls of one peer that are under way at once.
 const CALLS_MAX: usize = 4096;
+
+/// A refused replica is told of in the log at most once in this time.
+const REFUSAL_SILENCE: Duration = Duration::from_secs(30);
+
+/// Refused replicas that are told apart.
+const REFUSALS_MAX: usize = 64;
 
 /// How long a handshake may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
@@ -93,7 +101,9 @@ async fn connection<M: Machine>(
         Verdict::Refuse(refusal) => Some(refusal),
     };
     if let Some(refusal) = refusal {
-        warn_of(&hello, from, &refusal);
+        if core.refusals.is_news(hello.from, hello.from_disk) {
+            warn_of(&hello, from, &refusal);
+        }
         return frames.send(0, &Welcome::Refused(refusal)).await;
     }
     frames.send(0, &Welcome::Accepted(identity.portrait())).await?;
@@ -103,6 +113,23 @@ async fn connection<M: Machine>(
         Purpose::Log | Purpose::Heartbeat => in_order(frames, core).await,
         Purpose::Snapshot => snapshots(frames, core).await,
         Purpose::Call => calls(frames, hello.from, core).await,
+    }
+}
+
+/// Who was refused lately: a replica that dials on and on is told of once in a while.
+#[derive(Default)]
+pub(crate) struct Refusals(Mutex<BTreeMap<(NodeId, Uuid), Instant>>);
+
+impl Refusals {
+    fn is_news(&self, from: NodeId, disk: Uuid) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        told.retain(|_, at| now < *at + REFUSAL_SILENCE);
+        if told.len() >= REFUSALS_MAX || told.contains_key(&(from, disk)) {
+            return false;
+        }
+        told.insert((from, disk), now);
+        true
     }
 }
 
@@ -175,11 +202,7 @@ async fn snapshots<M: Machine>(mut frames: Frames, core: &Core<M>) -> io::Result
     Ok(())
 }
 
-async fn calls<M: Machine>(
-    mut frames: Frames,
-    from: NodeId,
-    core: &Core<M>,
-) -> io::Result<()> {
+async fn calls<M: Machine>(mut frames: Frames, from: NodeId, core: &Core<M>) -> io::Result<()> {
     let permits = Arc::new(Semaphore::new(CALLS_MAX));
     let (answers, mut answered) = mpsc::channel::<(CallId, Answer)>(CALLS_MAX);
     loop {

@@ -20,6 +20,7 @@ enum Request {
     Append(IoFlushed),
     Wait(oneshot::Sender<io::Result<()>>),
     Lazily,
+    Close(oneshot::Sender<io::Result<()>>),
 }
 
 /// Asks for syncs. Clones share one task, which ends with the last of them.
@@ -65,6 +66,14 @@ impl Flusher {
         let _ = self.requests.send(Request::Lazily);
     }
 
+    /// Makes everything written so far durable, and ends the task: whatever asks later is told that
+    /// the store is closed.
+    pub(super) async fn close(&self) -> io::Result<()> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::Close(answer)).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
     /// The number of syncs so far.
     pub(super) fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
@@ -98,8 +107,10 @@ async fn flush(
         let Some(first) = first else { break };
         let mut waiting = Vec::new();
         let mut lazy = false;
+        let mut closing = false;
         let mut next = Some(first);
         while let Some(request) = next {
+            closing |= matches!(request, Request::Close(_));
             match request {
                 Request::Lazily => lazy = true,
                 request => waiting.push(request),
@@ -124,9 +135,12 @@ async fn flush(
             match request {
                 Request::Append(appended) => appended.io_completed(result),
                 // Whoever stopped waiting does not need the answer.
-                Request::Wait(answer) => drop(answer.send(result)),
+                Request::Wait(answer) | Request::Close(answer) => drop(answer.send(result)),
                 Request::Lazily => {}
             }
+        }
+        if closing {
+            return;
         }
     }
     if lazy_until.is_some() {

@@ -54,6 +54,7 @@ pub(crate) struct Store {
     /// Whose disk this is.
     pub(crate) identity: IdentityStore,
     latch: Arc<Latch>,
+    flusher: Flusher,
 }
 
 impl Store {
@@ -72,7 +73,15 @@ impl Store {
         let log = LogStore::open(&latch, &flusher, &sweeper)?;
         log.check_against_snapshot(snapshots.last_log_id())?;
         let identity = IdentityStore::open(&latch, &flusher, fresh_disk_id).await?;
-        Ok(Store { log, snapshots, identity, latch })
+        Ok(Store { log, snapshots, identity, latch, flusher })
+    }
+
+    /// Makes everything durable and ends the syncing: nothing is to be written any more.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) async fn close(&self) -> io::Result<()> {
+        self.flusher.close().await
     }
 
     /// Why the disk has failed, if it has. It stays failed: the replica must stop.

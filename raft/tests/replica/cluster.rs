@@ -170,7 +170,10 @@ pub(crate) async fn leader<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> &'a
 }
 
 /// Proposes a word wherever the leader is, until it is acknowledged. Returns its index.
-pub(crate) async fn propose<'a>(nodes: impl IntoIterator<Item = &'a Node> + Clone, word: &str) -> u64 {
+pub(crate) async fn propose<'a>(
+    nodes: impl IntoIterator<Item = &'a Node> + Clone,
+    word: &str,
+) -> u64 {
     let deadline = soon();
     loop {
         let leader = leader(nodes.clone()).await;

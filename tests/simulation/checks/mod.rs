@@ -18,8 +18,6 @@ pub(crate) mod durability;
 pub(crate) mod min_index;
 pub(crate) mod order;
 pub(crate) mod outcomes;
-#[cfg(test)]
-mod story;
 pub(crate) mod truth;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use signpost_raft::codec;
 use signpost_raft::machine::Index;
 use signpost_raft::store::journal::JournalRecord;
 
-use super::truth::Truth;
+use crate::checks::truth::Truth;
 use crate::history::{Answer, Call, Operation, Outcome, Read, What};
 
 pub(crate) fn ms(ms: u64) -> Duration {

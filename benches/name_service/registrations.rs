@@ -1,0 +1,174 @@
+//! Many brokers with the same topics, all at once: first registrations, and the same again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use signpost_remoting::{Client, ClientOptions, RemotingCommand, response};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::Result;
+use crate::cluster::Cluster;
+use crate::fixture;
+use crate::http::Connection;
+use crate::report::{self, Rounds};
+use crate::stock::StockNameServer;
+
+/// One registration's deadline at the stock name server.
+const TIMEOUT: Duration = Duration::from_secs(24);
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Brokers
+    #[arg(long, default_value = "100")]
+    brokers: usize,
+    /// Topics, the same of each broker
+    #[arg(long, default_value = "1000")]
+    topics: usize,
+    /// Rounds, each with a new cluster and a name server just started
+    #[arg(long, default_value = "3")]
+    rounds: usize,
+    /// How often each broker repeats its registration
+    #[arg(long, default_value = "10")]
+    repeats: usize,
+    /// Folder with the jars of a stock name server:
+    /// mvn -q -B -f benches/stock-rocketmq/pom.xml dependency:copy-dependencies
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target/stock-rocketmq"))]
+    stock_jars: PathBuf,
+}
+
+/// What one round has shown of one name service.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    /// All brokers' first registrations, seconds.
+    first_s: f64,
+    /// CPU for each of these, ms.
+    first_cpu_ms: f64,
+    /// CPU for each repeat, ms.
+    repeat_cpu_ms: f64,
+}
+
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    report::title(&format!(
+        "registrations: {} brokers × the same {} topics, all at once",
+        options.brokers, options.topics
+    ));
+    let mut first = Rounds::new(&["signpost, s", "stock, s"]);
+    let (mut ours, mut stock) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        let shown = signpost(options).await?;
+        let other = at_stock(options).await?;
+        first.add(vec![shown.first_s, other.map_or(f64::NAN, |other| other.first_s)]);
+        ours.push(shown);
+        stock.extend(other);
+    }
+    first.show_medians();
+    let cpu = |shown: &[Shown], figure: fn(&Shown) -> f64| report::median(shown.iter().map(figure));
+    let lanes = [("signpost, three replicas together", &ours), ("stock", &stock)];
+    for (name, shown) in lanes.into_iter().filter(|(_, shown)| !shown.is_empty()) {
+        let (first, repeat) = (cpu(shown, |s| s.first_cpu_ms), cpu(shown, |s| s.repeat_cpu_ms));
+        let what = format!("CPU for each registration, {name}: first, unchanged");
+        report::figure(&what, format!("{first:.2} ms, {repeat:.2} ms"));
+    }
+    report::at_most("CPU for each unchanged, ms", cpu(&ours, |s| s.repeat_cpu_ms), 0.3);
+    if stock.is_empty() {
+        report::figure(
+            "stock name server",
+            format!("SKIPPED, no folder {}: see --help", options.stock_jars.display()),
+        );
+    } else {
+        report::at_most("first registrations, time ÷ stock's", first.ratio(0, 1), 1.0);
+    }
+    Ok(())
+}
+
+/// Over HTTP, spread over all three replicas, acknowledged when a quorum has them on disk.
+async fn signpost(options: &Options) -> Result<Shown> {
+    let cluster = Cluster::start(&[]).await?;
+    let (leader, _) = cluster.leader().await?;
+    let ids = cluster.ids();
+    let mut brokers = Vec::new();
+    for n in 0..options.brokers {
+        let request = Arc::new(fixture::http_request(n, options.topics)?);
+        brokers.push((Connection::open(cluster.http(ids[n % ids.len()])).await?, request));
+    }
+    let cpu = cluster.cpu()?;
+    let begun = Instant::now();
+    let mut brokers = all_at_once(brokers).await?;
+    let first_s = begun.elapsed().as_secs_f64();
+    // Followers may still apply what is acknowledged; their work counts too.
+    let index = cluster.settled().await?;
+    let first_cpu = cluster.cpu()? - cpu;
+
+    let cpu = cluster.cpu()?;
+    for _ in 0..options.repeats {
+        brokers = all_at_once(brokers).await?;
+    }
+    let repeat_cpu = cluster.cpu()? - cpu;
+    let after = cluster.metric(leader, "signpost_log_last_index").await? as u64;
+    if after != index {
+        return Err(format!("repeats wrote {} log entries", after - index).into());
+    }
+    let counts = (options.brokers, options.brokers * options.repeats);
+    Ok(shown(first_s, [first_cpu, repeat_cpu], counts))
+}
+
+async fn all_at_once(
+    brokers: Vec<(Connection, Arc<Vec<u8>>)>,
+) -> Result<Vec<(Connection, Arc<Vec<u8>>)>> {
+    let mut running = JoinSet::new();
+    for (mut connection, request) in brokers {
+        running.spawn(async move {
+            connection.ask(&request).await?.expect_success()?;
+            Ok((connection, request))
+        });
+    }
+    running.join_all().await.into_iter().collect()
+}
+
+/// At a stock name server just started, which keeps them in memory; None when there is none.
+async fn at_stock(options: &Options) -> Result<Option<Shown>> {
+    let Some(stock) = StockNameServer::start(&options.stock_jars).await? else { return Ok(None) };
+    let address = stock.address.to_string();
+    let mut brokers = Vec::new();
+    for n in 0..options.brokers {
+        // A client has one connection for an address, and each broker its own.
+        let client = Client::new(ClientOptions::default());
+        client.connection(&address, Instant::now() + TIMEOUT).await?;
+        brokers.push((client, fixture::remoting_request(n, options.topics)?));
+    }
+    let cpu = stock.process.cpu()?;
+    let begun = Instant::now();
+    all_invoke(&address, &brokers).await?;
+    let first_s = begun.elapsed().as_secs_f64();
+    let first_cpu = stock.process.cpu()? - cpu;
+    let cpu = stock.process.cpu()?;
+    for _ in 0..options.repeats {
+        all_invoke(&address, &brokers).await?;
+    }
+    let repeat_cpu = stock.process.cpu()? - cpu;
+    let counts = (options.brokers, options.brokers * options.repeats);
+    Ok(Some(shown(first_s, [first_cpu, repeat_cpu], counts)))
+}
+
+async fn all_invoke(address: &str, brokers: &[(Client, RemotingCommand)]) -> Result<()> {
+    let mut running = JoinSet::new();
+    for (client, command) in brokers {
+        let (client, command, address) = (client.clone(), command.clone(), address.to_owned());
+        running.spawn(async move {
+            let answer = client.invoke(&address, command, TIMEOUT).await?;
+            match answer.code {
+                response::SUCCESS => Ok(()),
+                code => Err(format!("code {code}: {:?}", answer.remark).into()),
+            }
+        });
+    }
+    running.join_all().await.into_iter().collect()
+}
+
+fn shown(first_s: f64, [first, repeat]: [Duration; 2], (firsts, repeats): (usize, usize)) -> Shown {
+    let each_ms = |cpu: Duration, count: usize| cpu.as_secs_f64() * 1e3 / count.max(1) as f64;
+    Shown { first_s, first_cpu_ms: each_ms(first, firsts), repeat_cpu_ms: each_ms(repeat, repeats) }
+}

@@ -1,0 +1,55 @@
+use crate::story::{journal, put};
+use crate::checks::agreement::*;
+
+fn found(journals: [Vec<JournalRecord>; 2]) -> Vec<Violation> {
+    let [one, two] = journals;
+    check(&BTreeMap::from([(1, one), (2, two)])).1
+}
+
+fn whole() -> Vec<JournalRecord> {
+    journal(&[(2, put("k", "a")), (3, put("k", "b")), (5, put("l", "c"))])
+}
+
+#[test]
+fn gaps_and_repeats_are_fine() {
+    let mut restarted = whole();
+    restarted.extend(whole().split_off(1));
+    let mut after_a_snapshot = whole();
+    after_a_snapshot.remove(1);
+    assert_eq!(found([restarted, after_a_snapshot]), []);
+}
+
+#[test]
+fn another_command_at_one_index_is_caught() {
+    let other = journal(&[(2, put("k", "a")), (3, put("k", "x"))]);
+    assert_eq!(found([whole(), other]).len(), 1);
+}
+
+#[test]
+fn a_replica_that_took_back_what_it_applied_is_caught() {
+    let mut lost = whole();
+    lost.extend(journal(&[(2, put("k", "a")), (3, put("k", "y"))]).split_off(1));
+    assert_eq!(found([lost, whole()]).len(), 1);
+}
+
+#[test]
+fn tables_that_drift_are_caught_though_the_commands_agree() {
+    let mut drifted = whole();
+    drifted[2].digest ^= 1;
+    assert_eq!(found([whole(), drifted.clone()]).len(), 1, "against another replica");
+    assert_eq!(found([drifted, Vec::new()]).len(), 1, "against the replay");
+}
+
+#[test]
+fn an_entry_that_nobody_recorded_shows_in_the_next_digest() {
+    let mut skipped = whole();
+    skipped.remove(1);
+    assert_eq!(found([skipped.clone(), skipped]).len(), 1);
+}
+
+#[test]
+fn an_outcome_that_the_tables_do_not_give_is_caught() {
+    let mut wrong = whole();
+    wrong[1].outcome = codec::encode(&RouteOutcome::Expired).expect("small").into();
+    assert_eq!(found([wrong.clone(), wrong]).len(), 1);
+}
