@@ -98,14 +98,17 @@ async fn start_broker(
     let listen = listen.to_string();
     let mut command = Command::new(SIGNPOST);
     command
-        .args(["broker", "--exit-on-stdin-close", "--name", name, "--segment-size", "1MiB"])
+        .args(["broker", "--exit-on-stdin-close", "--name", name, "--segment-size", "8MiB"])
         .args(["--namesrv", &cluster.namesrv(), "--listen", &listen, "--advertise", &listen])
         .arg("--data-dir")
         .arg(cluster.path(name));
-    let process = Process::spawn(&mut command, &cluster.path(&format!("{name}.log")))?;
+    let mut process = Process::spawn(&mut command, &cluster.path(&format!("{name}.log")))?;
     let on_it = BTreeMap::from([(name.to_owned(), TopicConfig::default())]);
     // Refused until it is registered.
-    until(PATIENCE, || async { Ok(client.put_topic(TOPIC, on_it.clone()).await?) }).await?;
+    let put = until(PATIENCE, || async { Ok(client.put_topic(TOPIC, on_it.clone()).await?) });
+    let put = put.await;
+    process.still_runs()?;
+    put?;
     Ok(Broker { process, acknowledged: Instant::now() })
 }
 

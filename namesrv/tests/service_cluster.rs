@@ -49,6 +49,7 @@ async fn three() -> BTreeMap<NodeId, Node> {
             heartbeat_interval: Duration::from_millis(50),
             snapshot_every_entries: 10_000,
             log_keep_entries: 1_000,
+            log_bytes_max: 1 << 30,
             proposals_max: 1_000,
             seed: id,
             fresh_disk_id: Uuid::from_u128(u128::from(id)),

@@ -35,6 +35,8 @@ pub struct Config {
     /// Entries that stay in the log behind a snapshot, so that a follower that was away for a
     /// moment need not be sent the whole.
     pub log_keep_entries: u64,
+    /// Bytes that the log may take, roughly, before a snapshot takes the place of all of it.
+    pub log_bytes_max: u64,
     /// Proposals that may be under way at once; beyond it the answer is
     /// [`ProposeError::Overloaded`](crate::replica::ProposeError::Overloaded).
     pub proposals_max: usize,
@@ -63,6 +65,9 @@ impl Config {
                 "peers: expected this replica's own entry ({}=host:port) among them",
                 self.node_id
             ));
+        }
+        if self.log_bytes_max < 1024 * 1024 {
+            return Err("log-bytes-max: expected at least 1 MiB".into());
         }
         let (min, max) = (self.election_timeout_min, self.election_timeout_max);
         if min.is_zero() || max <= min {

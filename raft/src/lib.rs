@@ -10,6 +10,7 @@
 //! | [`config`], [`status`] | how a replica is set up, and how it stands |
 //! | [`members`] | changes of membership |
 //! | [`rounds`] | read-index rounds |
+//! | `compaction` | bounds the log's bytes |
 //! | `founding`, `lifecycle` | from an empty disk to a member, and out again |
 //! | [`peer`] | how replicas talk to each other |
 //! | [`store`] | log, vote, snapshots and identity on a disk |
@@ -18,6 +19,7 @@
 //! | [`codec`] | bounded encoding for disk and peers |
 
 pub mod codec;
+mod compaction;
 pub mod config;
 pub mod disk;
 mod founding;

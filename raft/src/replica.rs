@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::codec;
+use crate::compaction;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::lifecycle;
@@ -292,7 +293,9 @@ impl<M: Machine> Replica<M> {
         tokio::spawn(status::observe(core.clone()));
         tokio::spawn(server::serve(listener, core.clone(), core.stop.subscribe()));
         tokio::spawn(lifecycle::run(core.clone()));
-        Ok(Replica { core })
+        let replica = Replica { core };
+        tokio::spawn(compaction::run(replica.clone()));
+        Ok(replica)
     }
 
     /// Lets other replicas call this one. May be set once.

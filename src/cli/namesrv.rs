@@ -92,6 +92,9 @@ pub(crate) struct Options {
     /// Log entries kept behind a snapshot, for followers that were away for a moment
     #[arg(long, value_name = "N", default_value = "5000")]
     pub(crate) log_keep: u64,
+    /// Bytes that the log may take, roughly, before a snapshot takes the place of all of it
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = parse_bytes)]
+    pub(crate) log_bytes_max: u64,
     /// Memory for the cache of the disk store
     #[arg(long, value_name = "BYTES", default_value = "32MiB", value_parser = parse_bytes)]
     pub(crate) disk_cache: u64,

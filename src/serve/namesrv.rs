@@ -108,6 +108,7 @@ fn raft_config(options: &Options) -> Result<RaftConfig, String> {
         heartbeat_interval: options.heartbeat_interval,
         snapshot_every_entries: options.snapshot_every,
         log_keep_entries: options.log_keep,
+        log_bytes_max: options.log_bytes_max,
         proposals_max: options.proposals_max as usize,
         // Elections need no secret, only different numbers on different replicas.
         seed: RandomState::new().hash_one(options.node_id),

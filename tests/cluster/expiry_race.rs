@@ -22,7 +22,8 @@ const OF_EACH_MIN: u64 = 20;
 async fn a_heartbeat_that_races_its_own_expiry_is_never_acknowledged_and_then_lost() {
     let settings = Settings { scan_interval: SCAN, ..Settings::ttl(TTL) };
     // All brokers fall silent at once here; that is no reason to hold on to them.
-    let cluster = Cluster::start(settings.option("--brake-share", 1)).await;
+    let settings = settings.option("--brake-hold", "1ms").allow("mass-expiry brake");
+    let cluster = Cluster::start(settings).await;
     let mut racers = JoinSet::new();
     for n in 0..RACERS {
         racers.spawn(race(cluster.client(), format!("racer-{n}")));

@@ -21,7 +21,7 @@ const ROUNDS: u64 = 16;
 #[tokio::test]
 async fn an_expiry_left_by_a_dead_leader_never_removes_who_was_renewed_since() {
     let settings = Settings { scan_interval: SCAN, ..Settings::ttl(TTL) };
-    let mut cluster = Cluster::start(settings.option("--brake-share", 1)).await;
+    let mut cluster = Cluster::start(settings).await;
     let (mut renewed, mut refused) = (0, 0);
     for round in 1..=ROUNDS {
         let (leader, _) = cluster.leader().await;

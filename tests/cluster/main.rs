@@ -18,6 +18,7 @@ mod acknowledged_then_killed;
 mod all_killed;
 mod alone;
 mod brake;
+mod broker_and_producer;
 mod expiry;
 mod expiry_race;
 mod failover;

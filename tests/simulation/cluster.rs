@@ -37,8 +37,9 @@ pub(crate) const ELECTION_MAX: Duration = Duration::from_millis(250);
 const PEER_PORT: u16 = 7876;
 pub(crate) const HTTP_PORT: u16 = 8876;
 
-/// Small, so that a replica that was away for a second is sent a snapshot.
-const SNAPSHOT_EVERY_ENTRIES: u64 = 15;
+/// With the first, a replica that was away for a second is sent a snapshot. With the last there are
+/// hardly any, and what they synchronise does not hide what nobody else did.
+const SNAPSHOT_EVERY_ENTRIES: [u64; 3] = [15, 60, 1_000];
 const LOG_KEEP_ENTRIES: u64 = 3;
 
 /// The name of a replica's host.
@@ -52,6 +53,7 @@ struct Node {
     seed: u64,
     disk: Mutex<SimulatedDisk>,
     sync_latency: RangeInclusive<Duration>,
+    snapshot_every_entries: u64,
     journal: PathBuf,
     starts: AtomicU64,
     /// Only looked at from outside; a process that crashed leaves nothing behind in here.
@@ -70,6 +72,7 @@ impl Cluster {
         let dir = TempDir::new().map_err(|error| format!("a temporary directory: {error}"))?;
         let mut random = Random::fork(seed, 1);
         let longest_ms = *random.pick(&[1, 5, 20]);
+        let snapshot_every_entries = *random.pick(&SNAPSHOT_EVERY_ENTRIES);
         let mut nodes = BTreeMap::new();
         for id in NODES {
             let sync_latency = Duration::ZERO..=Duration::from_millis(longest_ms);
@@ -80,6 +83,7 @@ impl Cluster {
                 seed,
                 disk: Mutex::new(disk),
                 sync_latency,
+                snapshot_every_entries,
                 journal: dir.path().join(format!("journal-{id}")),
                 starts: AtomicU64::new(0),
                 service: Mutex::new(Weak::new()),
@@ -194,8 +198,9 @@ impl Node {
             election_timeout_min: Duration::from_millis(150),
             election_timeout_max: ELECTION_MAX,
             heartbeat_interval: Duration::from_millis(50),
-            snapshot_every_entries: SNAPSHOT_EVERY_ENTRIES,
+            snapshot_every_entries: self.snapshot_every_entries,
             log_keep_entries: LOG_KEEP_ENTRIES,
+            log_bytes_max: 1 << 30,
             proposals_max: 1_000,
             seed: chance,
             fresh_disk_id: Uuid::from_u64_pair(self.id, chance),

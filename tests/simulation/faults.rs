@@ -109,11 +109,20 @@ impl Faults {
         }
         if self.active.is_none() && self.next <= now {
             let fault = self.draw();
-            let undo = self.begin(fault, sim, cluster);
-            *self.counts.entry(fault.name()).or_default() += 1;
-            self.active = Some((now + self.random.millis(50, 1_500), undo));
-            tracing::info!(fault = fault.name(), "fault begins");
+            self.strike(fault, sim, cluster);
         }
+    }
+
+    /// Cuts the power of all, until [`Faults::heal`] or some steps later.
+    pub(crate) fn cut_power(&mut self, sim: &mut Sim<'static>, cluster: &Cluster) {
+        self.strike(Fault::PowerCut, sim, cluster);
+    }
+
+    fn strike(&mut self, fault: Fault, sim: &mut Sim<'static>, cluster: &Cluster) {
+        let undo = self.begin(fault, sim, cluster);
+        *self.counts.entry(fault.name()).or_default() += 1;
+        self.active = Some((sim.elapsed() + self.random.millis(50, 1_500), undo));
+        tracing::info!(fault = fault.name(), "fault begins");
     }
 
     /// Ends the fault that there is, if there is one.

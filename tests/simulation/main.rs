@@ -168,7 +168,12 @@ fn planted() -> Result<(), String> {
         let Some((seed, violation)) = found else {
             return Err(format!("{} was not found in {} seeds", bug.name(), reports.len()));
         };
-        println!("{} found by seed {seed}: {} says {}", bug.name(), violation.check, violation.text);
+        println!(
+            "{} found by seed {seed}: {} says {}",
+            bug.name(),
+            violation.check,
+            violation.text
+        );
     }
     Ok(())
 }
@@ -191,6 +196,7 @@ fn number(name: &str) -> Option<u64> {
 
 fn range() -> Range<u64> {
     let Ok(text) = std::env::var(SEEDS) else { return 1..21 };
-    let ends = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let ends =
+        text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     ends.unwrap_or_else(|| panic!("{SEEDS}: expected FROM..TO, not {text:?}"))
 }

@@ -471,11 +471,13 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // The logs of those that run are shown as they are dropped.
         let failed = std::thread::panicking();
+        let ended = self.ids().into_iter().filter(|id| self.places[id].process.is_none());
+        let silent: Vec<u64> = if failed { ended.collect() } else { self.ids() };
         let wrong = if failed { Vec::new() } else { self.verdict() };
-        self.kill_all();
         if failed || !wrong.is_empty() {
-            for id in self.ids() {
+            for id in silent {
                 eprintln!("---- the end of replica {id}'s log\n{}", logs::tail(&self.log(id)));
             }
         }

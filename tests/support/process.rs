@@ -114,6 +114,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            eprintln!("---- the end of {}'s log\n{}", self.name, logs::tail(&self.log()));
+        }
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) struct Cluster {
     pub(crate) dir: TempDir,
     pub(crate) snapshot_every_entries: u64,
     pub(crate) log_keep_entries: u64,
+    pub(crate) log_bytes_max: u64,
 }
 
 impl Cluster {
@@ -80,6 +81,7 @@ impl Cluster {
             dir: TempDir::new().unwrap(),
             snapshot_every_entries: 1_000_000,
             log_keep_entries: 1_000,
+            log_bytes_max: 1 << 30,
         };
         for id in ids {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -105,6 +107,7 @@ impl Cluster {
             heartbeat_interval: Duration::from_millis(60),
             snapshot_every_entries: self.snapshot_every_entries,
             log_keep_entries: self.log_keep_entries,
+            log_bytes_max: self.log_bytes_max,
             proposals_max: 1_000,
             seed: id,
             fresh_disk_id: Uuid::new_v4(),

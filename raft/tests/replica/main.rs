@@ -1,5 +1,6 @@
 //! Whole replicas on real sockets and sled disks, driving a small machine.
 
+mod big_entries;
 mod cluster;
 mod founding;
 mod machine;

@@ -21,8 +21,10 @@ pub(crate) fn check(truth: &Truth, operations: &[Operation], rests: &[Rest]) -> 
             .filter_map(|operation| operation.answer().map(|answer| (answer.index, operation)))
             .max_by_key(|(index, _)| *index);
         for replica in &rest.replicas {
+            // While rest was not reached it may be on its way; that is `convergence`'s to judge.
             if let Some((index, operation)) = highest
                 && replica.applied < index
+                && rest.failed.is_none()
             {
                 let text = format!(
                     "{}: replica {} has applied {} only, and this was acknowledged:\n    {}",

@@ -1,5 +1,12 @@
+use std::collections::BTreeMap;
+
+use signpost_namesrv::routes::command::RouteOutcome;
+use signpost_raft::codec;
+use signpost_raft::store::journal::JournalRecord;
+
+use crate::checks::Violation;
+use crate::checks::agreement::check;
 use crate::story::{journal, put};
-use crate::checks::agreement::*;
 
 fn found(journals: [Vec<JournalRecord>; 2]) -> Vec<Violation> {
     let [one, two] = journals;

@@ -1,9 +1,10 @@
-use crate::checks::convergence::*;
+use crate::checks::convergence::{Rest, Standing, check, is_uniform};
+use crate::story::ms;
 
 fn found(second: Standing, failed: Option<&str>) -> usize {
     let replicas = vec![standing(), second];
     let failed = failed.map(str::to_owned);
-    check(&[Rest { when: "now".into(), at: Duration::ZERO, failed, replicas }]).len()
+    check(&[Rest { when: "now".into(), at: ms(0), failed, replicas }]).len()
 }
 
 fn standing() -> Standing {

@@ -1,5 +1,5 @@
+use crate::checks::order::check;
 use crate::story::{local, put, read, wrote};
-use crate::checks::order::*;
 
 #[test]
 fn indices_that_follow_time_are_fine() {
