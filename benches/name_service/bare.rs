@@ -46,7 +46,7 @@ pub(crate) enum Headers {
 /// A handler in a process of its own.
 pub(crate) struct Bare {
     pub(crate) address: SocketAddr,
-    _process: Process,
+    pub(crate) process: Process,
     _dir: TempDir,
     _ports: Ports,
 }
@@ -74,7 +74,7 @@ impl Bare {
         command.arg("--body").arg(&body).arg("--headers").arg(&head);
         let mut process = Process::spawn(&mut command, &dir.path().join("log"))?;
         process.says("serving").await?;
-        Ok(Self { address, _process: process, _dir: dir, _ports: ports })
+        Ok(Self { address, process, _dir: dir, _ports: ports })
     }
 }
 

@@ -119,7 +119,9 @@ impl Cluster {
             }
         });
         let ready = ready.await;
-        self.process(id)?.still_runs()?;
+        if let Some(process) = &mut self.replica(id).process {
+            process.still_runs()?;
+        }
         ready
     }
 
@@ -186,8 +188,8 @@ impl Cluster {
     }
 
     /// A replica's process.
-    pub(crate) fn process(&mut self, id: u64) -> Result<&mut Process> {
-        let process = self.replica(id).process.as_mut();
+    pub(crate) fn process(&self, id: u64) -> Result<&Process> {
+        let process = self.replicas[&id].process.as_ref();
         Ok(process.ok_or_else(|| format!("replica {id} does not run"))?)
     }
 

@@ -25,14 +25,14 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     report::title(&format!("memory: {topics} topics × {brokers} brokers; MiB resident"));
     let mut cluster = Cluster::start(&[]).await?;
     let (leader, _) = cluster.leader().await?;
-    show(&mut cluster, "empty")?;
+    show(&cluster, "empty")?;
     fixture::register(cluster.http(leader), brokers, topics).await?;
     cluster.settled().await?;
-    let registered = show(&mut cluster, "registered")?;
+    let registered = show(&cluster, "registered")?;
     read_all(&cluster, topics).await?;
-    let read = show(&mut cluster, "and each route read once at each replica")?;
+    let read = show(&cluster, "and each route read once at each replica")?;
     snapshot(&cluster, leader).await?;
-    let saved = show(&mut cluster, "and a snapshot saved")?;
+    let saved = show(&cluster, "and a snapshot saved")?;
     for id in cluster.ids() {
         cluster.kill(id);
     }
@@ -43,16 +43,16 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         cluster.ready(id).await?;
     }
     cluster.leader().await?;
-    let restarted = show(&mut cluster, "killed and started again")?;
+    let restarted = show(&cluster, "killed and started again")?;
     read_all(&cluster, topics).await?;
-    let read_again = show(&mut cluster, "and each route read once")?;
+    let read_again = show(&cluster, "and each route read once")?;
     let most = [registered, read, saved, restarted, read_again].into_iter().fold(0.0, f64::max);
     report::at_most("the most of any replica at any of these, MiB", most, 100.0);
     Ok(())
 }
 
 /// Shows the memory of each replica; answers the most of them.
-fn show(cluster: &mut Cluster, when: &str) -> Result<f64> {
+fn show(cluster: &Cluster, when: &str) -> Result<f64> {
     let mut most = 0.0_f64;
     let mut cells = String::new();
     for id in cluster.ids() {

@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::fixture;
 use crate::http::{Connection, request};
 use crate::load::Repeat;
+use crate::process::Process;
 use crate::report::{self, Rounds};
 
 /// Brokers of the route that is read, and topics of each.
@@ -53,9 +54,22 @@ pub(crate) async fn local(options: &Options) -> Result<()> {
     let same_body = Bare::start(&answer, Headers::ContentType).await?;
     let same_bytes = Bare::start(&answer, Headers::All).await?;
 
-    let lanes = [address, same_body.address, same_bytes.address];
-    let names = ["signpost", "axum, same body", "axum, same bytes"];
-    let rounds = interleave(options, &names, &lanes.map(|at| (at, path.clone()))).await?;
+    let lanes = [
+        Lane { name: "signpost", address, path: &path, server: cluster.process(leader)? },
+        Lane {
+            name: "axum, same body",
+            address: same_body.address,
+            path: &path,
+            server: &same_body.process,
+        },
+        Lane {
+            name: "axum, same bytes",
+            address: same_bytes.address,
+            path: &path,
+            server: &same_bytes.process,
+        },
+    ];
+    let rounds = interleave(options, &lanes).await?;
     report::at_least("signpost ÷ axum with the same body", rounds.ratio(0, 1), 0.9);
     report::at_least("signpost ÷ axum with the same bytes", rounds.ratio(0, 2), 0.9);
     Ok(())
@@ -73,8 +87,13 @@ pub(crate) async fn linearizable(options: &Options) -> Result<()> {
     cluster.settled().await?;
     let follower = cluster.ids().into_iter().find(|id| *id != leader).ok_or("no follower")?;
     let address = cluster.http(follower);
-    let lanes = [(address, path("linearizable")), (address, path("local"))];
-    let rounds = interleave(options, &["linearizable", "local"], &lanes).await?;
+    let server = cluster.process(follower)?;
+    let (linearizable, local) = (path("linearizable"), path("local"));
+    let lanes = [
+        Lane { name: "linearizable", address, path: &linearizable, server },
+        Lane { name: "local", address, path: &local, server },
+    ];
+    let rounds = interleave(options, &lanes).await?;
     report::at_least("linearizable ÷ local", rounds.ratio(0, 1), 0.7);
     Ok(())
 }
@@ -83,35 +102,43 @@ fn path(consistency: &str) -> String {
     format!("/v1/routes/{}?consistency={consistency}", fixture::topic(0))
 }
 
+/// What is read, where, and whose CPU time counts.
+struct Lane<'a> {
+    name: &'static str,
+    address: SocketAddr,
+    path: &'a str,
+    server: &'a Process,
+}
+
 /// Reads at each lane in turn, round by round.
-async fn interleave(
-    options: &Options,
-    names: &[&'static str],
-    lanes: &[(SocketAddr, String)],
-) -> Result<Rounds> {
+async fn interleave(options: &Options, lanes: &[Lane<'_>]) -> Result<Rounds> {
     let mut callers = Vec::new();
-    for (address, path) in lanes {
-        let mut lane = Repeat::get(*address, path, options.connections).await?;
-        lane.run(WARM_UP).await?;
-        callers.push(lane);
+    for lane in lanes {
+        let mut reads = Repeat::get(lane.address, lane.path, options.connections).await?;
+        reads.run(WARM_UP).await?;
+        callers.push(reads);
     }
     let span = Duration::from_secs_f64(options.seconds);
-    let mut rounds = Rounds::new(names);
-    let mut latencies = vec![Vec::new(); lanes.len()];
+    let names: Vec<&'static str> = lanes.iter().map(|lane| lane.name).collect();
+    let mut rounds = Rounds::new(&names);
+    let mut shown = vec![Vec::new(); lanes.len()];
     for _ in 0..options.rounds {
         let mut row = Vec::new();
-        for (lane, callers) in callers.iter_mut().enumerate() {
+        for (at, (lane, callers)) in lanes.iter().zip(&mut callers).enumerate() {
+            let before = lane.server.cpu()?;
             let load = callers.run(span).await?;
+            let cpu = (lane.server.cpu()? - before).as_secs_f64() * 1e6 / load.calls() as f64;
             row.push(load.rate());
-            latencies[lane].push((load.percentile_ms(0.5), load.percentile_ms(0.99)));
+            shown[at].push([load.percentile_ms(0.5), load.percentile_ms(0.99), cpu]);
         }
         rounds.add(row);
     }
     rounds.show_medians();
-    for (name, latencies) in names.iter().zip(latencies) {
-        let p50 = report::median(latencies.iter().map(|(p50, _)| *p50));
-        let p99 = report::median(latencies.iter().map(|(_, p99)| *p99));
-        report::figure(&format!("{name}, p50 and p99"), format!("{p50:.2} ms, {p99:.2} ms"));
+    for (name, shown) in names.iter().zip(shown) {
+        let [p50, p99, cpu] =
+            [0, 1, 2].map(|column| report::median(shown.iter().map(|row| row[column])));
+        let figures = format!("{p50:.2} ms, {p99:.2} ms, {cpu:.1} µs");
+        report::figure(&format!("{name}: p50, p99, CPU of the server for each"), figures);
     }
     Ok(rounds)
 }

@@ -68,6 +68,7 @@ fn cells(row: &[f64]) -> String {
 /// With as many decimals as its size calls for.
 fn number(figure: f64) -> String {
     match figure.abs() {
+        _ if figure.is_nan() => "-".to_owned(),
         1000.0.. => format!("{figure:.0}"),
         10.0.. => format!("{figure:.1}"),
         _ => format!("{figure:.3}"),

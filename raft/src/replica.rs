@@ -3,14 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::Raft;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -38,6 +38,9 @@ use crate::store::journal::{FileJournal, Journal};
 pub use crate::store::log::LogCounters;
 use crate::store::machine::MachineStore;
 use crate::types::{Payload, Peer, Runtime, TypeConfig};
+
+/// After so many election timeouts without a word from the leader, none is known.
+const LEADER_SILENCE: u32 = 2;
 
 /// openraft over our store.
 pub(crate) type RaftOf<M> = Raft<TypeConfig, MachineStore<M>>;
@@ -142,6 +145,10 @@ pub(crate) struct Shared<M: Machine> {
     /// Why this replica cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<String>>,
     pub(crate) stop: watch::Sender<bool>,
+    /// When a leader's entries or heartbeat came last, since this process began.
+    pub(crate) heard: std::sync::Mutex<Option<Instant>>,
+    /// Told when a leader is heard of again after a silence.
+    pub(crate) heard_again: Notify,
     pub(crate) refusals: server::Refusals,
     /// One change of membership at a time: openraft's open issue 1544.
     pub(crate) membership_lock: Mutex<()>,
@@ -179,6 +186,24 @@ impl<M: Machine> Shared<M> {
         let leader = metrics.current_leader?;
         let peer = metrics.membership_config.membership().get_node(&leader)?.clone();
         Some((leader, peer))
+    }
+
+    /// A leader's word has come, just now.
+    pub(crate) fn heard_of_leader(&self) {
+        let now = Instant::now();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let silence_max = self.config.election_timeout_max;
+        if heard.replace(now).is_none_or(|before| now - before >= silence_max) {
+            self.heard_again.notify_one();
+        }
+    }
+
+    /// Whether a leader's word has come lately. What openraft names as the leader may be long dead:
+    /// a restarted follower has the leader of its vote, and one that no majority answers keeps the
+    /// one it had.
+    pub(crate) fn hears_of_leader(&self) -> bool {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_some_and(|at| at.elapsed() < self.config.election_timeout_max * LEADER_SILENCE)
     }
 
     /// Makes a cluster's uuid this replica's own, durably.
@@ -272,7 +297,7 @@ impl<M: Machine> Replica<M> {
         .await
         .map_err(|error| OpenError::Core(error.to_string()))?;
 
-        let first = status::of(&config, &dialer.identity, &raft, on_disk.removed, false);
+        let first = status::of(&config, &dialer.identity, &raft, on_disk.removed, false, false);
         let core = Core(Arc::new(Shared {
             channels: Channels::new(dialer.clone()),
             proposals: Arc::new(Semaphore::new(config.proposals_max)),
@@ -283,6 +308,8 @@ impl<M: Machine> Replica<M> {
             status: watch::Sender::new(first),
             failure: watch::Sender::new(None),
             stop: watch::Sender::new(false),
+            heard: std::sync::Mutex::new(None),
+            heard_again: Notify::new(),
             refusals: server::Refusals::default(),
             membership_lock: Mutex::new(()),
             rounds: OnceLock::new(),

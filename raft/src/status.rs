@@ -98,6 +98,7 @@ pub(crate) fn of<M: Machine>(
     raft: &RaftOf<M>,
     removed: bool,
     caught_up: bool,
+    in_contact: bool,
 ) -> Status {
     let metrics = raft.metrics();
     let metrics = metrics.borrow_watched();
@@ -118,7 +119,7 @@ pub(crate) fn of<M: Machine>(
         cluster: identity.cluster(),
         role,
         term: metrics.current_term,
-        leader: metrics.current_leader,
+        leader: metrics.current_leader.filter(|leader| *leader == config.node_id || in_contact),
         members: members_of(committed),
         membership_index,
         fed,
@@ -143,7 +144,8 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
             (status.removed, status.caught_up)
         };
         let disk_failure = core.store.failure();
-        let mut now = of(&core.config, core.identity(), &core.raft, removed, caught_up);
+        let in_contact = core.hears_of_leader();
+        let mut now = of(&core.config, core.identity(), &core.raft, removed, caught_up, in_contact);
         now.disk_ok &= disk_failure.is_none();
         core.identity().set_members(now.membership_index, now.members.clone());
         tell_of_leadership(&mut leader_seen, &now);
@@ -182,6 +184,7 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             _ = ticks.tick() => {}
+            () = core.heard_again.notified() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }

@@ -48,10 +48,8 @@ async fn race(client: Client, name: String) -> (u64, u64) {
         if renewed + refused == ROUNDS {
             break;
         }
-        let registration = Registration {
-            lease_ttl_ms: Some(millis(TTL)),
-            ..claimed(&name, &[&name], 1, seq)
-        };
+        let registration =
+            Registration { lease_ttl_ms: Some(millis(TTL)), ..claimed(&name, &[&name], 1, seq) };
         let epoch = match client.register(&broker, &registration, false).await {
             Ok(registered) => registered.value.epoch,
             // It came while the former lease was ending: again, as a later write.

@@ -2,6 +2,8 @@
 //! client that does not know the leader. No acknowledged write is lost, no local read at a survivor
 //! fails.
 
+mod stalls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +13,7 @@ use signpost_client::{Client, Options, ReadMode};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use self::stalls::Stalls;
 use crate::support::brokers::{claimed, identity};
 use crate::support::cluster::{Cluster, Settings};
 use crate::support::http;
@@ -18,15 +21,17 @@ use crate::support::http;
 const ROUNDS: usize = 30;
 const ELECTION_MIN: Duration = Duration::from_millis(150);
 const ELECTION_MAX: Duration = Duration::from_millis(250);
-/// What an unoptimised build on a machine with two busy cores may add to DESIGN's bounds.
-const NOISE: Duration = Duration::from_millis(100);
+/// DESIGN's bound for 99 of 100.
+const USUAL_MAX: Duration = Duration::from_millis(2 * 250 + 100);
 
 #[tokio::test]
 async fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
     let range = format!("{}ms..{}ms", ELECTION_MIN.as_millis(), ELECTION_MAX.as_millis());
     let settings = Settings::default().option("--election-timeout", range);
     let mut cluster = Cluster::start_alone(settings).await;
-    let (mut times, mut acknowledged, mut local_reads) = (Vec::new(), Vec::new(), 0);
+    let stalls = Stalls::watch(cluster.path("probe"));
+    let (mut times, mut own_times) = (Vec::new(), Vec::new());
+    let (mut acknowledged, mut local_reads) = (Vec::new(), 0);
     for round in 0..ROUNDS {
         let (leader, _) = cluster.leader().await;
         let before = format!("before-{round}");
@@ -39,11 +44,19 @@ async fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
         // A client that knows nothing yet, with enough time.
         let client = cluster
             .client_with(Options { call_timeout: Duration::from_secs(20), ..Options::default() });
+        let said_before: Vec<(u64, usize)> =
+            cluster.others(leader).into_iter().map(|id| (id, cluster.log(id).len())).collect();
         let killed = Instant::now();
         cluster.kill(leader);
         let after = format!("after-{round}");
         write(&client, &after).await.expect("a write after the failover");
-        times.push(killed.elapsed());
+        let done = Instant::now();
+        if done - killed > USUAL_MAX {
+            eprintln!("round {round} took {:?}; what the survivors said:", done - killed);
+            for (id, length) in said_before {
+                eprintln!("---- replica {id}\n{}", cluster.log(id).split_at(length).1);
+            }
+        }
         acknowledged.push(after);
 
         for survivor in survivors {
@@ -51,6 +64,9 @@ async fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
         }
         cluster.start_replica(leader).await;
         cluster.settled().await;
+        times.push(done - killed);
+        let lost = stalls.between(killed.into_std(), done.into_std());
+        own_times.push((done - killed).saturating_sub(lost));
     }
     let listed = cluster.client().brokers(ReadMode::Linearizable).await.expect("a list").value;
     let lost: Vec<&String> = acknowledged
@@ -59,21 +75,38 @@ async fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
         .collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
 
-    times.sort_unstable();
-    let (p50, p90, max) = (times[ROUNDS / 2], times[ROUNDS * 9 / 10], times[ROUNDS - 1]);
+    let measured = Percentiles::of(times);
+    // DESIGN's bounds are for a machine that does nothing else.
+    let own = Percentiles::of(own_times);
     eprintln!(
-        "{ROUNDS} failovers, kill -9 to the next acknowledged write: p50 {p50:?}, p90 {p90:?}, max \
-         {max:?}; {} acknowledged writes, none lost; {local_reads} local reads, none failed",
+        "{ROUNDS} failovers, kill -9 to the next acknowledged write: {measured:?}; without the \
+         machine's own stalls {own:?}; {} acknowledged writes, none lost; {local_reads} local \
+         reads, none failed",
         acknowledged.len()
     );
     let p50_max = ELECTION_MAX * 3 / 2 + ELECTION_MIN / 2 + Duration::from_millis(50);
-    assert!(p50 <= p50_max + NOISE, "p50 {p50:?}, not within {p50_max:?}: {times:?}");
+    assert!(own.p50 <= p50_max, "{own:?}, {measured:?}: not within {p50_max:?}");
     // DESIGN's bound for p99 of 200 rounds. Of 30, the worst may have met a split vote, which costs
-    // one more election, or a moment without the processor.
-    let usual_max = 2 * ELECTION_MAX + Duration::from_millis(100);
-    assert!(p90 <= usual_max + NOISE, "p90 {p90:?}, not within {usual_max:?}: {times:?}");
-    let max_max = usual_max + 2 * ELECTION_MAX + NOISE;
-    assert!(max <= max_max, "max {max:?}, not within {max_max:?}: {times:?}");
+    // one more election.
+    assert!(own.p90 <= USUAL_MAX, "{own:?}, {measured:?}: not within {USUAL_MAX:?}");
+    let max_max = USUAL_MAX + 2 * ELECTION_MAX;
+    assert!(own.max <= max_max, "{own:?}, {measured:?}: not within {max_max:?}");
+}
+
+/// Of all rounds.
+#[derive(Debug)]
+struct Percentiles {
+    p50: Duration,
+    p90: Duration,
+    max: Duration,
+}
+
+impl Percentiles {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |tenths: usize| times[(times.len() * tenths / 10).min(times.len() - 1)];
+        Self { p50: at(5), p90: at(9), max: at(10) }
+    }
 }
 
 /// One write, which can be told from all others.

@@ -26,10 +26,8 @@ async fn an_expiry_left_by_a_dead_leader_never_removes_who_was_renewed_since() {
     for round in 1..=ROUNDS {
         let (leader, _) = cluster.leader().await;
         let name = format!("broker-{round}");
-        let registration = Registration {
-            lease_ttl_ms: Some(millis(TTL)),
-            ..claimed(&name, &[&name], 1, 1)
-        };
+        let registration =
+            Registration { lease_ttl_ms: Some(millis(TTL)), ..claimed(&name, &[&name], 1, 1) };
         let (door, broker) = (cluster.admin(leader), identity(&name));
         let registered = door.register(&broker, &registration, false).await.expect("registered");
         let epoch = registered.value.epoch;
@@ -45,8 +43,7 @@ async fn an_expiry_left_by_a_dead_leader_never_removes_who_was_renewed_since() {
         cluster.kill(leader);
         followers.iter().for_each(|follower| cluster.resume(*follower));
 
-        let client =
-            cluster.client_with(Options { call_timeout: TTL * 10, ..Options::default() });
+        let client = cluster.client_with(Options { call_timeout: TTL * 10, ..Options::default() });
         let invoked = Instant::now();
         match client.heartbeat(&identity(&name), Heartbeat { incarnation: Some(1), epoch }).await {
             Ok(_) => {

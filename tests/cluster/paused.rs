@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn a_paused_leader_expires_nobody_who_renews() {
-    let mut cluster = Cluster::start(settings()).await;
+    let mut cluster = Cluster::start(Settings::ttl(TTL)).await;
     let (keeper, _) = (keep(cluster.client(), "kept", &["topic"]).await, silent(&cluster).await);
     renewed(&keeper, 1).await;
     let (leader, term) = cluster.leader().await;
@@ -32,7 +32,7 @@ async fn a_paused_leader_expires_nobody_who_renews() {
 
 #[tokio::test]
 async fn a_leader_without_followers_expires_nobody_who_tries_to_renew() {
-    let mut cluster = Cluster::start(settings()).await;
+    let mut cluster = Cluster::start(Settings::ttl(TTL)).await;
     let (keeper, _) = (keep(cluster.client(), "kept", &["topic"]).await, silent(&cluster).await);
     renewed(&keeper, 1).await;
     let (leader, _) = cluster.leader().await;
@@ -51,11 +51,6 @@ async fn a_leader_without_followers_expires_nobody_who_tries_to_renew() {
     status(&keeper, "it renews again", |status| status.last_error.is_none()).await;
     renewed(&keeper, 2).await;
     only_the_kept_is_left(&cluster, &keeper).await;
-}
-
-fn settings() -> Settings {
-    Settings::ttl(TTL)
-        .allow("no quorum confirmed this leader for a while: each broker has its full ttl again")
 }
 
 /// A broker that never renews: what proves that the scanner works at all.

@@ -2,6 +2,7 @@
 //! one follower's applies slowed down, and the leader stopped, deposed and resumed. And the same
 //! test on a build whose follower reads without waiting.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::support::brokers::{claimed, identity};
 use crate::support::cluster::{Cluster, Settings};
-use crate::support::http;
+use crate::support::http::{self, Answered};
 use crate::support::wait::until;
 
 /// The replica whose applies are slow.
@@ -21,13 +22,15 @@ const SLOW: u64 = 3;
 /// By how much, in milliseconds.
 const SLOW_APPLY: &str = "slow-apply=200";
 const READS: u64 = 3000;
+/// Writes are told apart by two numbers below this.
+const BASE: u64 = 1000;
 const DEPOSITIONS: u64 = 4;
 /// Longer than an election takes.
 const AWAY: Duration = Duration::from_millis(1200);
 
 #[tokio::test]
 async fn no_linearizable_read_is_older_than_an_acknowledged_write() {
-    let seen = watch(Settings::default().plant(SLOW, SLOW_APPLY), READS, DEPOSITIONS).await;
+    let seen = watch(SLOW_APPLY, READS, DEPOSITIONS).await;
     eprintln!("{seen:?}");
     assert_eq!(seen.stale, 0, "{seen:?}");
     assert!(seen.reads >= READS && seen.by_slow > 0 && seen.by_resumed > 0, "{seen:?}");
@@ -36,7 +39,7 @@ async fn no_linearizable_read_is_older_than_an_acknowledged_write() {
 #[tokio::test]
 async fn the_test_notices_a_follower_that_reads_without_waiting() {
     let planted = format!("{SLOW_APPLY},read-without-waiting");
-    let seen = watch(Settings::default().plant(SLOW, &planted), READS / 10, 0).await;
+    let seen = watch(&planted, READS / 10, 0).await;
     eprintln!("{seen:?}");
     assert!(seen.stale > 0, "the planted bug went unnoticed: {seen:?}");
 }
@@ -57,21 +60,22 @@ struct Seen {
 /// Shared by all.
 #[derive(Debug, Default)]
 struct Board {
-    /// Index of the latest write acknowledged.
+    /// The latest write acknowledged, counted from 1.
     acknowledged: AtomicU64,
-    writes: AtomicU64,
     reads: AtomicU64,
     stop: AtomicBool,
 }
 
 /// Reads everywhere while one route changes all the time, and leaders are deposed meanwhile.
-async fn watch(settings: Settings, reads: u64, depositions: u64) -> Seen {
+async fn watch(planted: &str, reads: u64, depositions: u64) -> Seen {
+    let planted = BTreeMap::from([(SLOW, planted.to_owned())]);
+    let settings = Settings { planted, ..Settings::default() };
     let mut cluster = Cluster::start(settings).await;
     let board = Arc::new(Board::default());
     let patient = Options { call_timeout: Duration::from_secs(20), ..Options::default() };
     let writer = tokio::spawn(write(cluster.client_with(patient), Arc::clone(&board)));
     until("the first write", || async {
-        if board.writes.load(Ordering::SeqCst) > 0 { Ok(()) } else { Err("none yet") }
+        if board.acknowledged.load(Ordering::SeqCst) > 0 { Ok(()) } else { Err("none yet") }
     })
     .await;
     let mut readers = JoinSet::new();
@@ -84,13 +88,13 @@ async fn watch(settings: Settings, reads: u64, depositions: u64) -> Seen {
     for _ in 0..depositions {
         // Not the slow one, which would hold up everybody as a leader.
         let (leader, term) = cluster.leader().await;
-        let before = board.writes.load(Ordering::SeqCst);
+        let before = board.acknowledged.load(Ordering::SeqCst);
         cluster.pause(leader).await;
         sleep(AWAY).await;
         let (_, newer) = cluster.leader().await;
         assert!(newer > term, "it was deposed");
         until("a write under the new leader", || async {
-            let writes = board.writes.load(Ordering::SeqCst);
+            let writes = board.acknowledged.load(Ordering::SeqCst);
             if writes > before { Ok(()) } else { Err(writes) }
         })
         .await;
@@ -102,11 +106,9 @@ async fn watch(settings: Settings, reads: u64, depositions: u64) -> Seen {
         }
         cluster.resume(leader);
         while let Some(answer) = asked.join_next().await {
-            if let Ok(answered) = answer.expect("no panic")
-                && answered.status == 200
-            {
+            if let Some(write) = answer.expect("no panic").ok().and_then(|a| write_in(&a)) {
                 seen.by_resumed += 1;
-                seen.stale += u64::from(answered.modified < Some(floor));
+                seen.stale += u64::from(write < floor);
             }
         }
     }
@@ -127,21 +129,35 @@ async fn watch(settings: Settings, reads: u64, depositions: u64) -> Seen {
     seen
 }
 
-/// Changes the route again and again.
+/// Changes the route again and again: its numbers of queues tell which write it was.
 async fn write(client: Client, board: Arc<Board>) {
     for seq in 1.. {
-        let topics: &[&str] = if seq % 2 == 0 { &["topic"] } else { &["topic", "other"] };
-        let mut registration = claimed("writer", topics, 1, seq);
+        let mut registration = claimed("writer", &["topic"], 1, seq);
         for config in registration.topics.values_mut() {
-            config.write_queue_nums = 1 + u32::try_from(seq % 100).expect("small");
+            let digit = |number: u64| u32::try_from(number).expect("a small number");
+            config.read_queue_nums = 1 + digit(seq / BASE);
+            config.write_queue_nums = 1 + digit(seq % BASE);
         }
         let written = client.register(&identity("writer"), &registration, false).await;
-        let index = written.expect("a write").value.index;
-        board.acknowledged.fetch_max(index, Ordering::SeqCst);
-        board.writes.fetch_add(1, Ordering::SeqCst);
+        written.expect("a write");
+        board.acknowledged.store(seq, Ordering::SeqCst);
         if board.stop.load(Ordering::SeqCst) {
             return;
         }
+    }
+}
+
+/// Which write an answer shows; 0: none yet. None: it was refused.
+fn write_in(answered: &Answered) -> Option<u64> {
+    match answered.status {
+        200 => {
+            let queues = answered.json()["queueDatas"][0].clone();
+            let digit = |name: &str| queues[name].as_u64().expect("a number") - 1;
+            Some(BASE * digit("readQueueNums") + digit("writeQueueNums"))
+        }
+        404 => Some(0),
+        503 => None,
+        _ => panic!("{answered:?}"),
     }
 }
 
@@ -150,18 +166,16 @@ async fn read(replica: SocketAddr, id: u64, board: Arc<Board>) -> Seen {
     let mut seen = Seen::default();
     while !board.stop.load(Ordering::SeqCst) {
         let floor = board.acknowledged.load(Ordering::SeqCst);
-        match http::get(replica, "/v1/routes/topic").await {
-            Ok(answered) if answered.status == 200 => {
-                seen.reads += 1;
-                seen.by_slow += u64::from(id == SLOW);
-                seen.stale += u64::from(answered.modified < Some(floor));
-                board.reads.fetch_add(1, Ordering::SeqCst);
-            }
+        let answered = http::get(replica, "/v1/routes/topic").await;
+        if let Some(write) = answered.ok().and_then(|answered| write_in(&answered)) {
+            seen.reads += 1;
+            seen.by_slow += u64::from(id == SLOW);
+            seen.stale += u64::from(write < floor);
+            board.reads.fetch_add(1, Ordering::SeqCst);
+        } else {
             // No leader for the moment, or paused for longer than a request may take.
-            Ok(_) | Err(_) => {
-                seen.refused += 1;
-                sleep(Duration::from_millis(10)).await;
-            }
+            seen.refused += 1;
+            sleep(Duration::from_millis(10)).await;
         }
     }
     seen

@@ -21,6 +21,10 @@ pub(crate) struct Operation {
 
 /// What was asked for.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a history is a few thousand calls, kept to the end anyway"
+)]
 pub(crate) enum Call {
     /// A write, as the log should hold it.
     Write(RouteCommand),

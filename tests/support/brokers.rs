@@ -50,9 +50,8 @@ pub(crate) async fn status(
     wished: impl FnMut(&LeaseStatus) -> bool,
 ) -> LeaseStatus {
     let mut status = keeper.status();
-    match timeout(PATIENCE, status.wait_for(wished)).await {
-        Ok(Ok(reached)) => return reached.clone(),
-        Ok(Err(_)) | Err(_) => {}
+    if let Ok(Ok(reached)) = timeout(PATIENCE, status.wait_for(wished)).await {
+        return reached.clone();
     }
     panic!("not within {PATIENCE:?}: {what}; it is {:?}", *status.borrow())
 }

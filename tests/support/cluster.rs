@@ -23,10 +23,14 @@ use super::wait::until;
 static MACHINE: RwLock<()> = RwLock::const_new(());
 
 /// What any replica may say: openraft names each call that found nobody, which is what happens when
-/// peers are killed, paused and started; and in the moment between founding a cluster and naming it
-/// the founder's first calls are refused, by peers that learn of it right after.
-const ALLOWED_ALWAYS: &[&str] =
-    &[" WARN openraft::", "this replica belongs to no cluster yet, and was not expected in yours"];
+/// peers are killed, paused and started; in the moment between founding a cluster and naming it the
+/// founder's first calls are refused, by peers that learn of it right after; and on a busy machine a
+/// leader with short leases may be out of touch for a quarter of one, which harms nobody.
+const ALLOWED_ALWAYS: &[&str] = &[
+    " WARN openraft::",
+    "this replica belongs to no cluster yet, and was not expected in yours",
+    "no quorum confirmed this leader for a while: each broker has its full ttl again",
+];
 
 /// How the replicas are started.
 #[derive(Debug, Clone)]
@@ -70,12 +74,6 @@ impl Settings {
     /// With a warning that belongs to what the test does.
     pub(crate) fn allow(mut self, fragment: &'static str) -> Self {
         self.allowed.push(fragment);
-        self
-    }
-
-    /// With a bug or fault planted in one replica.
-    pub(crate) fn plant(mut self, id: u64, names: &str) -> Self {
-        self.planted.insert(id, names.to_owned());
         self
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::alias::{SnapshotMetaOf, SnapshotOf, VoteOf};
+use openraft::raft::AppendEntriesResponse;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -149,7 +150,14 @@ async fn in_order<M: Machine>(mut frames: Frames, core: &Core<M>) -> io::Result<
     while let Some((id, ask)) = frames.receive::<Ask>().await? {
         let raft = &core.raft;
         let answer = match ask {
-            Ask::Append(rpc) => raft.append_entries(rpc).await.map(Answer::Append).map_err(failed),
+            Ask::Append(rpc) => {
+                let appended = raft.append_entries(rpc).await;
+                // The word of a leader that has been deposed does not count.
+                if !matches!(appended, Ok(AppendEntriesResponse::HigherVote(_)) | Err(_)) {
+                    core.heard_of_leader();
+                }
+                appended.map(Answer::Append).map_err(failed)
+            }
             Ask::Vote(rpc) => raft.vote(rpc).await.map(Answer::Vote).map_err(failed),
             Ask::PreVote(rpc) => raft.pre_vote(rpc).await.map(Answer::Vote).map_err(failed),
             Ask::Transfer(request) => {
