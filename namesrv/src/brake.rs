@@ -115,7 +115,9 @@ impl Brake {
             |removal: &&Removal| removal.alive_since.is_none_or(|since| since + removal.ttl <= now);
         let lost = self.removed.values().filter(|removal| !removal.own_request).count();
         let gone = self.removed.values().filter(was_alive).count();
-        Missing { missing: lost + leases.silent(now), alive: gone + leases.alive_a_ttl_ago(now) }
+        let missing = lost + leases.silent(now);
+        // A young cluster's missing were not alive a ttl ago, but alive they were.
+        Missing { missing, alive: (gone + leases.alive_a_ttl_ago(now)).max(missing) }
     }
 
     /// Looks at the leases before a removal.

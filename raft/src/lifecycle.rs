@@ -46,12 +46,7 @@ async fn live<M: Machine>(core: &Core<M>) {
 
 /// Sees to it that this replica is part of a cluster, or says why it cannot be.
 async fn begin<M: Machine>(core: &Core<M>) -> Result<(), String> {
-    if is_initialized(core).await? {
-        if core.identity().cluster().is_none() {
-            // It founded and died before it could name the cluster. Nobody can have been fed:
-            // peers refuse a founder without a name.
-            name_cluster(core).await?;
-        }
+    if core.raft.is_initialized().await.map_err(|error| error.to_string())? {
         return Ok(());
     }
     let me = Peer {
@@ -75,35 +70,38 @@ async fn begin<M: Machine>(core: &Core<M>) -> Result<(), String> {
                     said = why;
                 }
             }
-            Decision::Refuse(why) if core.identity().cluster().is_none() => return Err(why),
-            Decision::Refuse(_) => {}
-            Decision::Found(_) if core.identity().cluster().is_some() => {}
+            // Counted into somebody's cluster already: what others say now is out of date.
+            Decision::Refuse(_) | Decision::Found(_) if belongs_to_another(core) => {}
+            Decision::Refuse(why) => return Err(why),
             Decision::Found(members) => return found(core, members).await,
         }
         sleep(ASK_INTERVAL).await;
     }
 }
 
-async fn is_initialized<M: Machine>(core: &Core<M>) -> Result<bool, String> {
-    core.raft.is_initialized().await.map_err(|error| error.to_string())
+fn belongs_to_another<M: Machine>(core: &Core<M>) -> bool {
+    core.identity().cluster().is_some_and(|cluster| cluster != name_of_own_founding(core))
 }
 
+/// Founds the cluster: first its name, then its membership. A founder that dies in between finds
+/// itself empty and named after its own disk, and founds again.
 async fn found<M: Machine>(core: &Core<M>, members: BTreeMap<NodeId, Peer>) -> Result<(), String> {
     let ids: Vec<NodeId> = members.keys().copied().collect();
-    // First the membership, then the name: a name without a membership could never be fed.
+    let cluster = name_of_own_founding(core);
+    core.adopt(cluster)
+        .await
+        .map_err(|error| format!("cannot write the cluster's name: {error}"))?;
     core.raft
         .initialize(members)
         .await
         .map_err(|error| format!("cannot found the cluster: {error}"))?;
-    name_cluster(core).await?;
-    tracing::info!(cluster = ?core.identity().cluster(), members = ?ids, "founded the cluster");
+    tracing::info!(%cluster, members = ?ids, "founded the cluster");
     Ok(())
 }
 
-async fn name_cluster<M: Machine>(core: &Core<M>) -> Result<(), String> {
-    // As random as the founder's disk id, and the same again if naming it is interrupted.
-    let cluster = Uuid::new_v5(&core.identity().disk_id, b"cluster");
-    core.adopt(cluster).await.map_err(|error| format!("cannot write the cluster's name: {error}"))
+/// As random as this disk's id, and always the same for it.
+fn name_of_own_founding<M: Machine>(core: &Core<M>) -> Uuid {
+    Uuid::new_v5(&core.identity().disk_id, b"cluster")
 }
 
 async fn ask_who_is_there<M: Machine>(core: &Core<M>) -> BTreeMap<NodeId, SelfPortrait> {

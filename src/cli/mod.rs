@@ -71,7 +71,7 @@ impl Command {
     /// Services tell what they do; other commands speak up only when something is wrong.
     pub(crate) fn default_log_filter(&self) -> &'static str {
         match self {
-            Command::Namesrv(_) | Command::Broker(_) => "info,openraft=warn",
+            Command::Namesrv(_) | Command::Broker(_) => "info,openraft=error",
             _ => "warn",
         }
     }

@@ -98,13 +98,14 @@ impl Client {
         }
     }
 
-    /// Registers anew until that is acknowledged, then reads everything at every replica.
-    pub(crate) async fn audit(mut self, give_up: Duration) -> bool {
+    /// Registers anew until that is acknowledged, then reads everything at every replica; answers
+    /// whether it got both done by these virtual times.
+    pub(crate) async fn audit(mut self, registered_by: Duration, read_by: Duration) -> bool {
         self.claim.seq += 1;
         let register = self.register();
         let mut patience = 0;
         loop {
-            if now() >= give_up {
+            if now() >= registered_by {
                 return false;
             }
             self.replica = self.replica % NODES.count() as NodeId + 1;
@@ -124,7 +125,7 @@ impl Client {
                 let read = Read { what, linearizable: true, min_index: None };
                 // A connection that a partition has stalled must be found out first.
                 while !self.call(Call::Read(read.clone()), PATIENCE).await {
-                    if now() >= give_up {
+                    if now() >= read_by {
                         return false;
                     }
                 }

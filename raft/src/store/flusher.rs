@@ -13,8 +13,9 @@ use crate::disk::Disk;
 use crate::planted::{Bug, planted};
 use crate::types::IoFlushed;
 
-/// How long a write that nobody waits for may stay unsynchronised.
-const LAZY_SYNC_MS: u64 = 100;
+/// How long a write that nobody waits for may stay unsynchronised. It bounds how much older than
+/// what it acknowledged a replica may be that was killed and answers local reads again, alone.
+const LAZY_SYNC_MS: u64 = 10;
 
 enum Request {
     Append(IoFlushed),
