@@ -66,7 +66,7 @@ pub(crate) enum Answer {
     Call(Bytes),
     /// The asking replica is not among the members as of this log index.
     Removed { membership_index: Index },
-    /// To `Ping`.
+    /// To `Ping`; to `SnapshotEnd`, while it is being installed.
     Pong,
     /// More calls are under way than this replica takes.
     Overloaded,

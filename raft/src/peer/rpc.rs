@@ -22,6 +22,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, RaftNetworkFactory};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::dial::{DialError, Dialer};
@@ -32,8 +33,9 @@ use crate::machine::NodeId;
 use crate::store::snapshot::SnapshotData;
 use crate::types::{Peer, TypeConfig};
 
-/// How long one snapshot chunk may take, durable on the other side.
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the other side may be silent while it takes a snapshot: it says at least that it still
+/// works on it. Short, for a connection that a partition has cut must be given up soon.
+const SNAPSHOT_SILENCE: Duration = Duration::from_secs(2);
 
 type RpcError = RPCError<TypeConfig>;
 
@@ -96,7 +98,23 @@ impl PeerRpc {
         ask: &Ask,
         within: Duration,
     ) -> Result<Answer, RpcError> {
-        match timeout(within, self.exchange(ask)).await {
+        let answered = timeout(within, self.exchange(ask)).await;
+        self.judge(action, answered, within)
+    }
+
+    /// Waits for another answer to the last request.
+    async fn another(&mut self, action: RPCTypes, within: Duration) -> Result<Answer, RpcError> {
+        let answered = timeout(within, self.answer()).await;
+        self.judge(action, answered, within)
+    }
+
+    fn judge(
+        &mut self,
+        action: RPCTypes,
+        answered: Result<Result<Answer, DialError>, Elapsed>,
+        within: Duration,
+    ) -> Result<Answer, RpcError> {
+        match answered {
             Ok(Ok(Answer::Failed(why))) => Err(network(&io::Error::other(why))),
             Ok(Ok(answer)) => {
                 self.refused = false;
@@ -128,6 +146,13 @@ impl PeerRpc {
         };
         self.next_id += 1;
         frames.send(self.next_id, ask).await?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Result<Answer, DialError> {
+        let Some(frames) = &mut self.connection else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+        };
         loop {
             match frames.receive::<Answer>().await? {
                 Some((id, answer)) if id == self.next_id => return Ok(answer),
@@ -166,15 +191,20 @@ impl PeerRpc {
             let chunk = snapshot.snapshot.chunk(number).map_err(|error| network(&error))?;
             self.expect_received(&Ask::SnapshotChunk(Bytes::from(chunk))).await?;
         }
-        // Installing verifies and stores the whole: the caller's deadline bounds it.
-        match self.ask(action, &Ask::SnapshotEnd, CHUNK_TIMEOUT * 6).await? {
+        // Installing verifies and stores the whole, which takes its time; the caller's deadline
+        // bounds it.
+        let mut answer = self.ask(action, &Ask::SnapshotEnd, SNAPSHOT_SILENCE).await?;
+        while matches!(answer, Answer::Pong) {
+            answer = self.another(action, SNAPSHOT_SILENCE).await?;
+        }
+        match answer {
             Answer::Snapshot(response) => Ok(response),
             _ => Err(self.confused()),
         }
     }
 
     async fn expect_received(&mut self, ask: &Ask) -> Result<(), RpcError> {
-        match self.ask(RPCTypes::InstallSnapshot, ask, CHUNK_TIMEOUT).await? {
+        match self.ask(RPCTypes::InstallSnapshot, ask, SNAPSHOT_SILENCE).await? {
             Answer::Received => Ok(()),
             _ => Err(self.confused()),
         }

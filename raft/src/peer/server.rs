@@ -4,6 +4,7 @@
 //! connection requests overtake each other, within a bound.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use openraft::alias::{SnapshotMetaOf, SnapshotOf, VoteOf};
 use openraft::raft::AppendEntriesResponse;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval, timeout};
 use uuid::Uuid;
 
 use super::frame::{CallId, Frames};
@@ -31,6 +32,9 @@ const CONNECTIONS_MAX: usize = 256;
 
 /// Calls of one peer that are under way at once.
 const CALLS_MAX: usize = 4096;
+
+/// How often a peer that waits for long work is told that it goes on.
+const WORKING_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A refused replica is told of in the log at most once in this time.
 const REFUSAL_SILENCE: Duration = Duration::from_secs(30);
@@ -196,18 +200,37 @@ async fn snapshots<M: Machine>(mut frames: Frames, core: &Core<M>) -> io::Result
                 let Some(Incoming { vote, meta, header, writer }) = received.take() else {
                     return Err(unexpected());
                 };
-                let snapshot = writer.finish_received(header).await?;
-                let snapshot = SnapshotOf::<TypeConfig, _> { meta, snapshot };
-                match core.raft.install_full_snapshot(vote, snapshot).await {
-                    Ok(response) => Answer::Snapshot(response),
-                    Err(error) => Answer::Failed(error.to_string()),
-                }
+                let install = async {
+                    let snapshot = writer.finish_received(header).await?;
+                    let snapshot = SnapshotOf::<TypeConfig, _> { meta, snapshot };
+                    io::Result::Ok(match core.raft.install_full_snapshot(vote, snapshot).await {
+                        Ok(response) => Answer::Snapshot(response),
+                        Err(error) => Answer::Failed(error.to_string()),
+                    })
+                };
+                working(&mut frames, id, install).await?
             }
             _ => return Err(unexpected()),
         };
         answer_in_time(&mut frames, id, &answer).await?;
     }
     Ok(())
+}
+
+/// Does long work, and tells the other end all the while that it goes on.
+async fn working(
+    frames: &mut Frames,
+    id: CallId,
+    work: impl Future<Output = io::Result<Answer>>,
+) -> io::Result<Answer> {
+    let mut work = std::pin::pin!(work);
+    let mut signs = interval(WORKING_INTERVAL);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = signs.tick() => answer_in_time(frames, id, &Answer::Pong).await?,
+        }
+    }
 }
 
 async fn calls<M: Machine>(mut frames: Frames, from: NodeId, core: &Core<M>) -> io::Result<()> {
