@@ -19,7 +19,7 @@ use std::process::Command;
 
 use replay::{Chance, Replay};
 use signpost_raft::disk::sled::SledDisk;
-use signpost_raft::disk::{Disk, Table};
+use signpost_raft::disk::{Disk, Table, VALUE_BYTES_MAX};
 
 const CACHE_BYTES: u64 = 16 << 20;
 const CUTS: u64 = 60;
@@ -28,13 +28,14 @@ const ACKNOWLEDGEMENTS: u64 = 120;
 const DIR: &str = "SIGNPOST_POWER_CUT_DIR";
 const WITHOUT_FDATASYNC: &str = "SIGNPOST_POWER_CUT_WITHOUT_FDATASYNC";
 
-/// The `number`th write of the load: mostly a new row, sometimes the removal of an old one.
+/// The `number`th write of the load: mostly a new row, sometimes the removal of an old one. Runs of
+/// the largest rows make pages as large as they get.
 fn write(number: u64) -> (Vec<u8>, Option<Vec<u8>>) {
     if number % 4 == 3 && number > 200 {
         // Writes 3 of 4 are removals, so the rows from 200 back go one in four.
         return ((number - 201).to_be_bytes().to_vec(), None);
     }
-    let bytes = if number.is_multiple_of(13) { 20_000 } else { 10 + (number * 37 % 900) };
+    let bytes = if number % 200 < 40 { VALUE_BYTES_MAX as u64 } else { 10 + (number * 37 % 900) };
     let value = (0..bytes).map(|at| (at * 7 + number) as u8).collect();
     (number.to_be_bytes().to_vec(), Some(value))
 }

@@ -25,6 +25,10 @@ pub enum Table {
     Chunk,
 }
 
+/// The largest value of a row, in bytes: the bound on what [`Disk::put`] takes. It keeps a page of
+/// sled within what sled synchronises; see [`sled::SledDisk`].
+pub const VALUE_BYTES_MAX: usize = 16 * 1024;
+
 /// A boxed future of a disk's operation.
 pub type DiskFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'static>>;
 
@@ -56,10 +60,11 @@ pub trait Disk: Send + Sync + 'static {
     /// When the disk fails.
     fn last(&self, table: Table) -> io::Result<Option<Row>>;
 
-    /// Puts a row. Readable at once, durable after the next [`Disk::sync`].
+    /// Puts a row of at most [`VALUE_BYTES_MAX`]. Readable at once, durable after the next
+    /// [`Disk::sync`].
     ///
     /// # Errors
-    /// When the disk fails or is full.
+    /// When the disk fails or is full, and when the value is too large.
     fn put(&self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()>;
 
     /// Removes a row, if it is there.
@@ -74,4 +79,14 @@ pub trait Disk: Send + Sync + 'static {
 
     /// Bytes in use on the disk, for metrics and bounds.
     fn size_bytes(&self) -> u64;
+}
+
+fn check_value(value: &[u8]) -> io::Result<()> {
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a row of {} bytes, {VALUE_BYTES_MAX} are allowed", value.len()),
+        ));
+    }
+    Ok(())
 }

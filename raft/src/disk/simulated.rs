@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Disk, DiskFuture, Row, Table};
+use super::{Disk, DiskFuture, Row, Table, check_value};
 
 /// What happens at a crash to the writes that were not synchronised. The first four keep the
 /// contract of [`Disk`], or break it in the way checksums must notice; the last breaks its order.
@@ -292,6 +292,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn put(&self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
+        check_value(value)?;
         self.state().write(Write::Put(table, key.to_vec(), value.to_vec()))
     }
 

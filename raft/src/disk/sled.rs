@@ -15,7 +15,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskFuture, Row, Table};
+use super::{Disk, DiskFuture, Row, Table, VALUE_BYTES_MAX, check_value};
+
+/// The unit in which sled writes. A page that has more than a quarter of it would go into a file of
+/// its own, which sled never synchronises, and whose failed write leaves sled's log waiting for
+/// ever. A leaf splits above 16 rows and takes in siblings of at most 3, so with two dozen of the
+/// largest rows it stays below.
+const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+const _: () = assert!(24 * (VALUE_BYTES_MAX + 256) < SEGMENT_BYTES / 4);
 
 /// Why a data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +101,7 @@ impl SledDisk {
             .path(dir)
             .cache_capacity(cache_bytes)
             .mode(sled::Mode::HighThroughput)
+            .segment_size(SEGMENT_BYTES)
             .flush_every_ms(None);
         // On a thread of its own: sled panics on some damage, and a panic must not pass for a crash
         // of the replica.
@@ -157,6 +165,7 @@ impl Disk for SledDisk {
     }
 
     fn put(&self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
+        check_value(value)?;
         self.tree(table).insert(key, value)?;
         Ok(())
     }
@@ -276,6 +285,36 @@ mod tests {
         let error = SledDisk::open(dir.path(), CACHE_BYTES).expect_err("it is damaged");
         assert!(error.to_string().contains("under a new node id"), "{error}");
         assert_eq!(fs::metadata(dir.path().join("db")).expect("still there").len(), 100_000);
+    }
+
+    #[test]
+    fn no_page_of_the_largest_rows_leaves_the_synchronised_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let disk = SledDisk::open(dir.path(), CACHE_BYTES).expect("opens");
+        let blobs = dir.path().join("blobs");
+        let touched = || fs::metadata(&blobs).expect("sled makes it").modified().expect("a time");
+        let untouched = touched();
+        let value = vec![7; VALUE_BYTES_MAX];
+        let key = |number: u64| number.to_be_bytes();
+        let put = |number| disk.put(Table::Log, &key(number), &value).expect("written");
+        let remove = |number| disk.remove(Table::Log, &key(number)).expect("removed");
+        // Appended and swept from the left, as a log is.
+        (0..200).for_each(put);
+        (0..190).for_each(remove);
+        // Thinned to what makes leaves merge, from either side, and filled up again.
+        (1_000..1_400).for_each(put);
+        (1_000..1_400).filter(|number| number % 6 != 0).for_each(remove);
+        (1_000..1_400).for_each(put);
+        (1_000..1_400).rev().filter(|number| number % 5 != 0).for_each(remove);
+        (1_000..1_400).rev().for_each(put);
+        // All over the place (a full period of a linear congruence).
+        (0..400).map(|step| 2_000 + step * 1_201 % 400).for_each(put);
+        (0..400).map(|step| 2_000 + step * 747 % 400).filter(|n| n % 8 != 0).for_each(remove);
+        (0..400).map(|step| 2_000 + step * 1_201 % 400).for_each(put);
+        disk.database.flush().expect("flushed");
+        assert_eq!(touched(), untouched, "sled wrote a page into a file of its own");
+        let error = disk.put(Table::Log, b"large", &vec![7; VALUE_BYTES_MAX + 1]);
+        assert_eq!(error.expect_err("too large").kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

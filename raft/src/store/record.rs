@@ -12,11 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::damaged;
 use crate::codec;
-use crate::disk::{Disk, Table};
-
-/// The largest value of a row. sled keeps values of 128 KiB and more in files of their own, which
-/// it never synchronises.
-const VALUE_BYTES_MAX: usize = 32 * 1024;
+use crate::disk::{Disk, Table, VALUE_BYTES_MAX};
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 5;

@@ -9,7 +9,7 @@ use openraft::type_config::TypeConfigExt;
 
 use super::toy::{self, append, entry, vote};
 use crate::disk::simulated::{Loss, SimulatedDisk};
-use crate::disk::{Disk, Table};
+use crate::disk::{Disk, Table, VALUE_BYTES_MAX};
 use crate::types::{TypeConfig, Vote, log_id};
 
 fn entries(indices: std::ops::Range<u64>, bytes: usize) -> Vec<crate::types::Entry> {
@@ -20,12 +20,15 @@ fn entries(indices: std::ops::Range<u64>, bytes: usize) -> Vec<crate::types::Ent
 async fn entries_of_any_size_come_back_from_tail_and_disk() {
     let disk = SimulatedDisk::new(1);
     let mut store = toy::open(disk.clone()).await.expect("opens");
-    let sizes = [0, 1, 32_000, 32_700, 32_768, 65_536, 1_000_000, 3];
+    let sizes = [0, 1, 16_000, 16_330, 16_384, 32_768, 1_000_000, 3];
     let written: Vec<_> =
         sizes.iter().zip(0..).map(|(bytes, index)| entry(1, index, *bytes)).collect();
     append(&mut store.log, written.clone()).await.expect("appended");
     assert_eq!(toy::read_all(&store.log).await.expect("read"), written);
-    assert!(disk.rows().iter().all(|(_, _, value)| value.len() <= 32 * 1024), "rows are small");
+    assert!(
+        disk.rows().iter().all(|(_, _, value)| value.len() <= VALUE_BYTES_MAX),
+        "rows are small"
+    );
 
     let mut again = toy::open(disk.crash(Loss::Lost)).await.expect("opens");
     assert_eq!(toy::read_all(&again.log).await.expect("read"), written);
