@@ -182,7 +182,12 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
             return;
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            changed = changes.changed() => if changed.is_err() {
+                if !*core.stop.borrow() {
+                    core.fail("this replica's raft core has ended unexpectedly: see the log".into());
+                }
+                return;
+            },
             _ = ticks.tick() => {}
             () = core.heard_again.notified() => {}
             _ = stop.wait_for(|stop| *stop) => return,

@@ -154,6 +154,7 @@ fn planted() -> Result<(), String> {
     let bugs = [
         (Bug::ReadWithoutWaiting, &["order"][..]),
         (Bug::AcknowledgeBeforeSync, &["agreement", "answers", "durability"][..]),
+        (Bug::ReadIndexWithoutQuorum, &["order"][..]),
     ];
     for (bug, checkers) in bugs {
         let seeds: Vec<u64> = (1..=40).collect();

@@ -6,10 +6,11 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use signpost_client::types;
 
-use super::frame::{Call, Provenance, Segments};
+use super::frame::{Call, Segments};
 use super::names::{self, EXACT_MAX};
 use super::problem::Fault;
 use super::query::{Query, number};
+use super::stamp::Provenance;
 use super::{Answer, Api};
 use crate::log::{Member, MemberRole, Role};
 use crate::reads::Consistency;

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use signpost_client::types::headers;
-use signpost_raft::machine::Index;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -20,8 +19,11 @@ use super::names::Invalid;
 use super::problem::Fault;
 use super::query::number;
 use super::server::Peer;
+use super::stamp::{Provenance, is_stamped};
 use crate::errors::ServiceError;
-use crate::reads::{Consistency, Freshness};
+
+const CLUSTER: HeaderName = HeaderName::from_static(headers::CLUSTER);
+const DEADLINE_MS: HeaderName = HeaderName::from_static(headers::DEADLINE_MS);
 
 /// When a request came and until when its caller waits; in the request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -62,16 +64,6 @@ where
     }
 }
 
-/// How an answer came about; handlers put it into the response's extensions. An answer without
-/// it says how the replica stands at the moment.
-#[derive(Debug, Clone)]
-pub(super) struct Provenance {
-    pub(super) freshness: Freshness,
-    pub(super) consistency: Consistency,
-    /// Of routes only.
-    pub(super) modified: Option<Index>,
-}
-
 /// The frame around every route, the unknown ones included.
 pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
@@ -105,7 +97,7 @@ fn admit(api: &Api, request: &Request, begun: Instant) -> Result<Call, Fault> {
             return Err(Invalid::new(field, "percent-encoded: write % itself as %25").into());
         }
     }
-    if let Some(theirs) = text_of(request.headers(), headers::CLUSTER)? {
+    if let Some(theirs) = text_of(request.headers(), CLUSTER)? {
         let theirs = Uuid::try_parse(theirs)
             .map_err(|_| Invalid::new(headers::CLUSTER, "the uuid of a cluster"))?;
         let cluster = api.provenance().freshness.cluster;
@@ -114,7 +106,7 @@ fn admit(api: &Api, request: &Request, begun: Instant) -> Result<Call, Fault> {
         }
     }
     let timings = &api.config.timings;
-    let patience = match text_of(request.headers(), headers::DEADLINE_MS)? {
+    let patience = match text_of(request.headers(), DEADLINE_MS)? {
         None => None,
         Some(text) => match number(headers::DEADLINE_MS, text)? {
             0 => return Err(Invalid::new(headers::DEADLINE_MS, "at least 1").into()),
@@ -126,62 +118,33 @@ fn admit(api: &Api, request: &Request, begun: Instant) -> Result<Call, Fault> {
 }
 
 /// A header's text, when it is given once and is ASCII.
-fn text_of<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Invalid> {
-    let mut values = headers.get_all(name).iter();
+fn text_of(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Invalid> {
+    let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => {
-            value.to_str().map(Some).map_err(|_| Invalid::new(name, "visible ASCII"))
+            value.to_str().map(Some).map_err(|_| Invalid::new(name.as_str(), "visible ASCII"))
         }
-        (Some(_), Some(_)) => Err(Invalid::new(name, "given once")),
+        (Some(_), Some(_)) => Err(Invalid::new(name.as_str(), "given once")),
     }
 }
 
 fn is_percent_encoded(text: &str) -> bool {
     let bytes = text.as_bytes();
+    if !bytes.contains(&b'%') {
+        return true;
+    }
     bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(|(at, _)| {
         bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
     })
 }
 
-/// Puts the contract's headers on an answer.
+/// An answer that nobody has stamped says how the replica stands at the moment.
 fn seal(api: &Api, response: &mut Response) {
-    let provenance =
-        response.extensions_mut().remove::<Provenance>().unwrap_or_else(|| api.provenance());
-    let Provenance { freshness, consistency, modified } = provenance;
-    let headers = response.headers_mut();
-    let mut put = |name: &'static str, value: u64| {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
-    };
-    put(headers::INDEX, freshness.index);
-    put(headers::TERM, freshness.term);
-    put(headers::NODE, freshness.node);
-    if let Some(leader) = freshness.leader {
-        put(headers::LEADER, leader);
-    }
-    if let Some(modified) = modified {
-        put(headers::MODIFIED, modified);
-    }
-    if let Some(age) = freshness.quorum_age {
-        put(headers::QUORUM_AGE_MS, u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-    }
-    headers.insert(
-        HeaderName::from_static(headers::CONSISTENCY),
-        HeaderValue::from_static(name_of(consistency)),
-    );
-    if let Some(cluster) = freshness.cluster {
-        let mut text = Uuid::encode_buffer();
-        if let Ok(value) = HeaderValue::from_str(cluster.hyphenated().encode_lower(&mut text)) {
-            headers.insert(HeaderName::from_static(headers::CLUSTER), value);
-        }
-    }
-}
-
-/// As the contract writes it.
-pub(super) fn name_of(consistency: Consistency) -> &'static str {
-    match consistency {
-        Consistency::Linearizable => "linearizable",
-        Consistency::Local => "local",
+    match response.extensions_mut().remove::<Provenance>() {
+        Some(provenance) => provenance.stamp(response.headers_mut()),
+        None if is_stamped(response.headers()) => {}
+        None => api.provenance().stamp(response.headers_mut()),
     }
 }
 

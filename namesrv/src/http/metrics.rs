@@ -3,6 +3,7 @@
 //! Requests are counted as they are answered; everything else is asked of the name service when
 //! somebody scrapes.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::http::Method;
@@ -36,10 +37,18 @@ struct Served {
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
-    routes: Vec<&'static str>,
+    routes: Vec<Route>,
     requests: Family<Answered, Counter>,
     seconds: Family<Served, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
+}
+
+/// A route with the metrics of its reads at hand: a family looks each one up by its labels.
+#[derive(Debug)]
+struct Route {
+    pattern: &'static str,
+    reads: OnceLock<Counter>,
+    seconds: OnceLock<Histogram>,
 }
 
 /// One request that is being answered.
@@ -68,6 +77,8 @@ impl Metrics {
         );
         registry.register("http_in_flight", "Requests being answered", in_flight.clone());
         registry.register_collector(Box::new(standing));
+        let route = |pattern| Route { pattern, reads: OnceLock::new(), seconds: OnceLock::new() };
+        let routes = routes.into_iter().chain([UNMATCHED]).map(route).collect();
         Self { registry, routes, requests, seconds, in_flight }
     }
 
@@ -83,11 +94,19 @@ impl Metrics {
         status: u16,
         elapsed: Duration,
     ) {
-        let route =
-            self.routes.iter().copied().find(|known| Some(*known) == route).unwrap_or(UNMATCHED);
-        let answered = Answered { method: label_of(method), route, status };
-        self.requests.get_or_create(&answered).inc();
-        self.seconds.get_or_create(&Served { route }).observe(elapsed.as_secs_f64());
+        let (unmatched, known) = self.routes.split_last().expect("the unmatched are the last");
+        let route = known.iter().find(|known| Some(known.pattern) == route).unwrap_or(unmatched);
+        let count = || {
+            let answered = Answered { method: label_of(method), route: route.pattern, status };
+            self.requests.get_or_create_owned(&answered)
+        };
+        if *method == Method::GET && status == 200 {
+            route.reads.get_or_init(count).inc();
+        } else {
+            count().inc();
+        }
+        let served = || self.seconds.get_or_create_owned(&Served { route: route.pattern });
+        route.seconds.get_or_init(served).observe(elapsed.as_secs_f64());
     }
 
     /// The exposition.

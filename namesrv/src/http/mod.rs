@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | this file | the table of routes, and what they share |
 //! | `server` | the listener's loop: bounded connections, an end that comes |
-//! | `frame` | what every request and answer passes: deadline, history, headers, metrics, log |
+//! | `frame`, `stamp` | what every request and answer passes: deadline, history, headers, metrics, log |
 //! | `brokers`, `topics`, `kv` | writes, and the tables as lists |
 //! | `routes` | route reads, waiting ones too |
 //! | `cluster` | operation: members, leadership, snapshot, alarms |
@@ -33,6 +33,7 @@ mod reading;
 mod routes;
 mod server;
 mod stall;
+mod stamp;
 mod standing;
 mod token;
 mod topics;
@@ -51,11 +52,12 @@ use signpost_raft::machine::Index;
 use tokio::time::Instant;
 
 use self::body::{BodyBudget, BodyRules, Parsed};
-use self::frame::{Call, Provenance};
+use self::frame::Call;
 use self::metrics::Metrics;
 use self::probes::Leaderless;
 use self::problem::Fault;
 pub use self::server::{ServeLimits, nodelay, serve};
+use self::stamp::Provenance;
 pub use self::standing::Storage;
 use self::standing::{AskStorage, Standing};
 pub use self::token::{ADMIN_TOKEN_FILE, AdminToken, admin_token};

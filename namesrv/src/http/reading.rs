@@ -1,9 +1,10 @@
 //! What reads have in common: how fresh the caller wants them, and the tables at one index.
 
-use super::frame::{Call, Provenance};
+use super::frame::Call;
 use super::names::Invalid;
 use super::problem::Fault;
 use super::query::Query;
+use super::stamp::Provenance;
 use super::{Answer, Shared};
 use crate::reads::{Consistency, Read};
 use crate::routes::RouteTables;

@@ -6,11 +6,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::frame::{Call, Provenance, Segments};
+use super::frame::{Call, Segments};
 use super::names::{self, Invalid};
 use super::problem::Fault;
 use super::query::Query;
 use super::reading::read_of;
+use super::stamp::Provenance;
 use super::{Api, Shared};
 use crate::errors::{Missing, ServiceError};
 use crate::reads::{RouteAnswer, RouteAnswers, Wait};
@@ -38,7 +39,7 @@ pub(super) async fn one(
             Fault::from(ServiceError::NotFound(missing)).into_response()
         }
     };
-    response.extensions_mut().insert(provenance);
+    provenance.stamp(response.headers_mut());
     Ok(response)
 }
 
@@ -52,7 +53,7 @@ pub(super) async fn many(
     let topics = topics_of(&query, api.config.limits.topics_per_read)?;
     let (answers, provenance) = api.routes(&call, &query, &topics).await?;
     let mut response = of_json(joined(&answers));
-    response.extensions_mut().insert(provenance);
+    provenance.stamp(response.headers_mut());
     Ok(response)
 }
 

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 pub(super) struct Stall<Io> {
     io: Io,
     patience: Duration,
+    writes: Arc<AtomicU64>,
     /// Made at the first write that has to wait, then reused.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
@@ -23,7 +26,12 @@ pub(super) struct Stall<Io> {
 
 impl<Io> Stall<Io> {
     pub(super) fn new(io: Io, patience: Duration) -> Self {
-        Self { io, patience, timer: None, waiting: false }
+        Self { io, patience, writes: Arc::default(), timer: None, waiting: false }
+    }
+
+    /// How many writes have made progress.
+    pub(super) fn writes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.writes)
     }
 
     fn judge<T>(
@@ -33,6 +41,7 @@ impl<Io> Stall<Io> {
     ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
             self.waiting = false;
+            self.writes.fetch_add(1, Ordering::Relaxed);
             return progress;
         }
         let deadline = Instant::now() + self.patience;

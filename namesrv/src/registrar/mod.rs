@@ -23,8 +23,9 @@ use crate::routes::admission::Admission;
 use crate::routes::command::{BrokerKey, Patch, Refusal, Register, RouteCommand, RouteOutcome};
 use crate::routes::tables::RouteTables;
 
-/// How often a registration is compared anew when what it was compared with has moved.
-const TRIES_MAX: usize = 8;
+/// How often a registration is compared anew when what it was compared with has moved, or when a
+/// round is needed first.
+const TRIES_MAX: usize = 16;
 
 /// Compares and proposes the registrations of one leader.
 pub(crate) struct Registrar {
@@ -67,19 +68,28 @@ impl Registrar {
         deadline: Instant,
     ) -> Result<Registered, ServiceError> {
         let _turn = self.locks.turn(&register.key, deadline).await?;
+        // What is proposed is judged again by apply, against the tables as they are then. Only what
+        // is answered from here needs a round.
+        let mut confirmed: Option<Round> = None;
         for _ in 0..TRIES_MAX {
-            let round = self.confirm(deadline).await?;
             let serving = self.published.load();
-            let command = match serving.tables.admit(register) {
-                Admission::Unchanged { epoch } => {
+            let command = match (serving.tables.admit(register), confirmed.take()) {
+                (Admission::Change(change), _) => change.narrow(register),
+                (Admission::NewEpoch { .. }, _) => register.clone(),
+                (Admission::Unchanged { .. } | Admission::Refused(_), None) => {
+                    drop(serving);
+                    confirmed = Some(self.confirm(deadline).await?);
+                    continue;
+                }
+                (Admission::Unchanged { epoch }, Some(round)) => {
                     match self.unchanged(&round, register, epoch, deadline).await? {
                         Some(registered) => return Ok(registered),
                         None => continue,
                     }
                 }
-                Admission::Change(change) => change.narrow(register),
-                Admission::NewEpoch { .. } => register.clone(),
-                Admission::Refused(refusal) => return Err(self.refused(&register.key, refusal)),
+                (Admission::Refused(refusal), Some(_)) => {
+                    return Err(self.refused(&register.key, refusal));
+                }
             };
             // Not kept alive across the wait: other versions of the tables share most of it.
             drop(serving);

@@ -75,6 +75,7 @@ async fn a_linearizable_read_waits_for_its_round_and_a_local_one_does_not() {
 async fn without_a_quorum_only_local_reads_are_answered() {
     let door = Door::open();
     door.register("broker-a", &["TopicA"]).await;
+    assert_eq!(door.get("/v1/routes/TopicA").await.status, 200);
     door.log.set_rounds(Rounds::Hold);
     let local = door.get("/v1/routes/TopicA?consistency=local").await;
     assert_eq!(local.status, 200);

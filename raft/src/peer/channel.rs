@@ -21,10 +21,10 @@ const QUEUE_MAX: usize = 4096;
 /// How long a connection may take to come up.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a peer is asked for a sign of life while calls wait for it.
+/// How often a peer is asked for a sign of life while something sent to it is unanswered.
 const PING_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A peer that is silent for so long while calls wait for it is dialled anew.
+/// A peer that is silent for so long after something was sent to it is dialled anew.
 const SILENCE_MAX: Duration = Duration::from_millis(1500);
 
 /// Pings have no number of their own: nobody waits for one.
@@ -125,7 +125,8 @@ async fn run(dialer: Dialer, to: NodeId, peer: Peer, mut calls: mpsc::Receiver<C
 }
 
 /// Carries calls and answers until the connection breaks. A peer that answers nothing at all, not
-/// even a ping, while calls wait for it counts as broken: a partition sends no reset.
+/// even a ping, for so long after something was sent counts as broken, whether or not the callers
+/// still wait: a partition sends no reset, and calls that each give up early must not hide it.
 async fn carry(
     mut frames: Frames,
     first: Call,
@@ -136,14 +137,12 @@ async fn carry(
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut waiting: BTreeMap<CallId, oneshot::Sender<Result<Answer, CallError>>> = BTreeMap::new();
     let mut last_id: CallId = 0;
-    let mut heard = Instant::now();
+    let mut unanswered_since: Option<Instant> = None;
     let mut next = Some(first);
     loop {
         if let Some(call) = next.take() {
             last_id += 1;
-            if waiting.is_empty() {
-                heard = Instant::now();
-            }
+            unanswered_since.get_or_insert_with(Instant::now);
             waiting.insert(last_id, call.answer);
             send(&mut frames, last_id, &call.encoded).await?;
         }
@@ -156,15 +155,15 @@ async fn carry(
                 let Some((id, bytes)) = frame? else {
                     return Err(io::Error::from(io::ErrorKind::ConnectionReset));
                 };
-                heard = Instant::now();
                 if let Some(answer) = waiting.remove(&id) {
                     answer.send(Ok(decode(&bytes)?)).ok();
                 }
+                unanswered_since = (!waiting.is_empty()).then(Instant::now);
             }
             _ = pings.tick() => {
                 waiting.retain(|_, answer| !answer.is_closed());
-                if !waiting.is_empty() {
-                    if heard.elapsed() > SILENCE_MAX {
+                if let Some(since) = unanswered_since {
+                    if since.elapsed() > SILENCE_MAX {
                         return Err(io::Error::from(io::ErrorKind::TimedOut));
                     }
                     send(&mut frames, PING_ID, &ping).await?;

@@ -23,6 +23,7 @@ use super::sweeper::Sweeper;
 use super::{index_of, lock};
 use crate::disk::Table;
 use crate::machine::Index;
+use crate::planted::{Bug, planted};
 use crate::types::{Entry, IoFlushed, LeaderId, LogId, LogState, TypeConfig, Vote};
 use tail::Tail;
 
@@ -244,6 +245,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             }
             put_meta(&*self.inner.disk, Meta::Vote, &DiskVote::from(vote))?;
             state.vote = Some(*vote);
+        }
+        if planted(Bug::VoteNotSynced) {
+            self.inner.flusher.sync_lazily();
+            return Ok(());
         }
         self.inner.flusher.sync().await
     }
