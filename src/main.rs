@@ -57,6 +57,10 @@ fn run(cli: cli::Cli) -> Result<u8, Failure> {
     let default = cli.command.default_log_filter();
     logging::start(cli.global.log.as_deref(), default, cli.global.log_format)
         .map_err(Failure::usage)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = cli.command.worker_threads() {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder.enable_all().build()?;
     runtime.block_on(cli::run(cli))
 }

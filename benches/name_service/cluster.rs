@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Replica {
     http: SocketAddr,
+    remoting: SocketAddr,
     peer: SocketAddr,
     process: Option<Process>,
 }
@@ -41,7 +42,12 @@ impl Cluster {
     /// registrations made by hand stay, unless an option says otherwise.
     pub(crate) async fn start(options: &[(&'static str, &str)]) -> Result<Self> {
         let (mut ports, dir) = (Ports::reserve(), tempfile::tempdir()?);
-        let mut replica = || Replica { http: ports.take(), peer: ports.take(), process: None };
+        let mut replica = || Replica {
+            http: ports.take(),
+            remoting: ports.take(),
+            peer: ports.take(),
+            process: None,
+        };
         let replicas = [1, 2, 3].map(|id| (id, replica())).into();
         let mut all = vec![("--lease-ttl", "12h".to_owned())];
         for (name, value) in options {
@@ -66,6 +72,11 @@ impl Cluster {
     /// Where a replica serves HTTP.
     pub(crate) fn http(&self, id: u64) -> SocketAddr {
         self.replicas[&id].http
+    }
+
+    /// Where a replica speaks RocketMQ's protocol.
+    pub(crate) fn remoting(&self, id: u64) -> SocketAddr {
+        self.replicas[&id].remoting
     }
 
     /// All replicas, as `--namesrv` takes them.
@@ -93,12 +104,13 @@ impl Cluster {
     pub(crate) fn launch(&mut self, id: u64) -> Result<()> {
         let peers = self.replicas.iter().map(|(id, replica)| format!("{id}={}", replica.peer));
         let peers = peers.collect::<Vec<_>>().join(",");
-        let Replica { http, peer, .. } = self.replicas[&id];
+        let Replica { http, remoting, peer, .. } = self.replicas[&id];
         let mut command = Command::new(SIGNPOST);
         command
             .args(["namesrv", "--exit-on-stdin-close", "--cluster-id", "bench"])
             .args(["--node-id", &id.to_string(), "--peers", &peers])
             .args(["--http-addr", &http.to_string(), "--peer-addr", &peer.to_string()])
+            .args(["--remoting-addr", &remoting.to_string()])
             .arg("--data-dir")
             .arg(self.path(&format!("namesrv-{id}")));
         for (name, value) in &self.options {

@@ -1,5 +1,5 @@
-//! etcd's `Put` over gRPC, on one connection: the one message that is sent is written by hand, so
-//! that the caller is as cheap as the one it is compared with.
+//! etcd's `Put` and `Range` over gRPC, each caller on a connection of its own: the messages are
+//! written by hand, so that the caller is as cheap as the one it is compared with.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,11 +12,17 @@ use tokio::net::TcpStream;
 use crate::Result;
 use crate::load::Caller;
 
+/// One connection, for one kind of call.
+#[derive(Debug)]
+struct Calls {
+    requests: SendRequest<Bytes>,
+    uri: String,
+}
+
 /// One caller of `Put`.
 #[derive(Debug)]
 pub(crate) struct EtcdPut<F> {
-    requests: SendRequest<Bytes>,
-    uri: String,
+    calls: Calls,
     /// Key and value of a turn.
     make: F,
 }
@@ -27,15 +33,35 @@ where
 {
     /// Connects.
     pub(crate) async fn at(address: SocketAddr, make: F) -> Result<Self> {
+        Ok(Self { calls: Calls::at(address, "Put").await?, make })
+    }
+}
+
+/// One caller of `Range`: a linearizable read of one key, again and again.
+#[derive(Debug)]
+pub(crate) struct EtcdRange {
+    calls: Calls,
+    request: Bytes,
+}
+
+impl EtcdRange {
+    /// Connects.
+    pub(crate) async fn at(address: SocketAddr, key: &str) -> Result<Self> {
+        Ok(Self { calls: Calls::at(address, "Range").await?, request: message([(0x0a, key)]) })
+    }
+}
+
+impl Calls {
+    async fn at(address: SocketAddr, method: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (requests, connection) = h2::client::handshake(stream).await?;
         // Ends with its last request handle; a broken connection fails the next call.
         tokio::spawn(connection);
-        Ok(Self { requests, uri: format!("http://{address}/etcdserverpb.KV/Put"), make })
+        Ok(Self { requests, uri: format!("http://{address}/etcdserverpb.KV/{method}") })
     }
 
-    async fn put(&mut self, message: Bytes) -> Result<()> {
+    async fn call(&mut self, message: Bytes) -> Result<()> {
         let request = Request::post(&self.uri)
             .header("content-type", "application/grpc")
             .header("te", "trailers")
@@ -66,7 +92,14 @@ where
 {
     async fn call(&mut self, turn: u64) -> io::Result<()> {
         let (key, value) = (self.make)(turn);
-        self.put(put_request(&key, &value)).await.map_err(io::Error::other)
+        let request = message([(0x0a, &key), (0x12, &value)]);
+        self.calls.call(request).await.map_err(io::Error::other)
+    }
+}
+
+impl Caller for EtcdRange {
+    async fn call(&mut self, _: u64) -> io::Result<()> {
+        self.calls.call(self.request.clone()).await.map_err(io::Error::other)
     }
 }
 
@@ -74,10 +107,11 @@ fn grpc_status(headers: &HeaderMap) -> Option<String> {
     Some(headers.get("grpc-status")?.to_str().ok()?.to_owned())
 }
 
-/// A gRPC frame around `PutRequest { key = 1, value = 2 }`.
-fn put_request(key: &str, value: &str) -> Bytes {
-    let mut message = BytesMut::with_capacity(16 + key.len() + value.len());
-    for (tag, text) in [(0x0a, key), (0x12, value)] {
+/// A gRPC frame around a message of texts: `PutRequest { key = 1, value = 2 }`,
+/// `RangeRequest { key = 1 }`.
+fn message<const FIELDS: usize>(fields: [(u8, &str); FIELDS]) -> Bytes {
+    let mut message = BytesMut::new();
+    for (tag, text) in fields {
         message.put_u8(tag);
         put_varint(&mut message, text.len());
         message.put_slice(text.as_bytes());

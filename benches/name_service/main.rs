@@ -10,15 +10,16 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`reads`] | route reads over HTTP beside a bare axum handler, on the leader and on a follower |
+//! | [`lookups`] | route lookups by RocketMQ's protocol beside an echo, a stock name server and etcd |
 //! | [`writes`] | writes beside etcd's, their CPU time, entries per sync |
 //! | [`registrations`] | 100 brokers × 1,000 topics beside a stock name server, first and repeated |
 //! | [`memory`] | resident memory with 10,000 topics on four brokers |
 //! | [`wake`] | kill -9 of a broker → a waiting producer holds the new route |
 //! | [`failover`] | kill -9 of the leader → first acknowledged write; nothing lost |
 //! | [`steady`] | full write load for minutes: no election |
-//! | [`cluster`], [`etcd`], [`stock`], [`bare`] | what is measured, started and stopped |
+//! | [`cluster`], [`etcd`], [`stock`], [`bare`], [`echo`] | what is measured, started and stopped |
 //! | [`process`] | one process: its log, its CPU time, its memory |
-//! | [`load`], [`http`], [`grpc`] | callers in a closed loop, cheap enough not to be the limit |
+//! | [`load`], [`http`], [`frames`], [`grpc`] | callers in a closed loop, cheap enough not to be the limit |
 //! | [`fixture`] | registrations as JSON and as RocketMQ writes them |
 //! | [`report`] | medians, ratios, goals |
 //!
@@ -29,12 +30,15 @@
 
 mod bare;
 mod cluster;
+mod echo;
 mod etcd;
 mod failover;
 mod fixture;
+mod frames;
 mod grpc;
 mod http;
 mod load;
+mod lookups;
 mod memory;
 #[path = "../../tests/support/ports.rs"]
 mod ports;
@@ -70,6 +74,10 @@ enum Scenario {
     ReadsLocal(reads::Options),
     /// Linearizable route reads on a follower beside local reads at the same replica
     ReadsLinearizable(reads::Options),
+    /// Local lookups by RocketMQ's protocol beside an echo and a stock name server
+    LookupsLocal(lookups::Options),
+    /// Linearizable lookups by RocketMQ's protocol on a follower beside etcd's reads
+    LookupsLinearizable(lookups::Options),
     /// Writes on three processes beside etcd's
     Writes(writes::Options),
     /// Registrations of many brokers with the same topics beside a stock name server's
@@ -85,6 +93,9 @@ enum Scenario {
     /// Serves fixed bytes: the bare handler that reads are measured beside
     #[command(hide = true)]
     Bare(bare::Options),
+    /// Answers so many bytes with so many others: what lookups are measured beside
+    #[command(hide = true)]
+    Echo(echo::Options),
 }
 
 fn main() -> ExitCode {
@@ -113,6 +124,8 @@ async fn all() -> Result<()> {
     let names = [
         "reads-local",
         "reads-linearizable",
+        "lookups-local",
+        "lookups-linearizable",
         "writes",
         "registrations",
         "memory",
@@ -134,19 +147,23 @@ async fn all() -> Result<()> {
 }
 
 async fn run(scenario: Scenario) -> Result<()> {
-    if let Scenario::Bare(options) = scenario {
-        return bare::serve(options).await;
+    match scenario {
+        Scenario::Bare(options) => return bare::serve(options).await,
+        Scenario::Echo(options) => return echo::serve(options).await,
+        _ => {}
     }
     report::machine();
     match scenario {
         Scenario::ReadsLocal(options) => reads::local(&options).await,
         Scenario::ReadsLinearizable(options) => reads::linearizable(&options).await,
+        Scenario::LookupsLocal(options) => lookups::local(&options).await,
+        Scenario::LookupsLinearizable(options) => lookups::linearizable(&options).await,
         Scenario::Writes(options) => writes::run(&options).await,
         Scenario::Registrations(options) => registrations::run(&options).await,
         Scenario::Memory(options) => memory::run(&options).await,
         Scenario::Wake(options) => wake::run(&options).await,
         Scenario::Failover(options) => failover::run(&options).await,
         Scenario::Steady(options) => steady::run(&options).await,
-        Scenario::All | Scenario::Bare(_) => Ok(()),
+        Scenario::All | Scenario::Bare(_) | Scenario::Echo(_) => Ok(()),
     }
 }

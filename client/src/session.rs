@@ -1,5 +1,5 @@
 //! What a client remembers across replicas: the highest index it was answered, and of which
-//! history (the cluster's uuid; DESIGN "Histories"). Pure.
+//! history (the cluster's uuid; docs/GUARANTEES.md, "Histories"). Pure.
 
 /// A history as a client saw it. Told through [`Client::history`](crate::Client::history).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -42,6 +42,39 @@ pub struct Renewed {
     pub index: Index,
 }
 
+/// A stock broker's repeat of what it has registered before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// Who.
+    pub key: BrokerKey,
+    /// The registration that is meant.
+    pub epoch: Index,
+    /// The digest of its content when the very same registration was found to be unchanged; None:
+    /// a mere sign of life.
+    pub content_digest: Option<u64>,
+}
+
+/// Answer to a repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RenewalAnswer {
+    /// It says nothing new, and the lease was renewed.
+    Unchanged {
+        /// For slaves: the live master's address and HA address.
+        master: Option<(String, String)>,
+    },
+    /// The registration has moved on, is gone, or is being decided.
+    CompareAnew,
+}
+
+/// Answer to a stock broker's registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// What any registration is answered.
+    pub registered: Registered,
+    /// The digest of the content that it was compared with, if it was found to be unchanged.
+    pub content_digest: Option<u64>,
+}
+
 /// Answer to a change of topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patched {

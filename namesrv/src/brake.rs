@@ -1,5 +1,6 @@
 //! The mass-expiry brake: when so many brokers go missing at once that it is likelier that *we*
-//! are cut off, nobody is removed. Pure: `now` is an argument (DESIGN, "Mass-expiry brake").
+//! are cut off, nobody is removed. Pure: `now` is an argument (docs/GUARANTEES.md, "Mass-expiry
+//! brake").
 
 use std::collections::BTreeMap;
 use std::time::Duration;

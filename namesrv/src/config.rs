@@ -22,6 +22,58 @@ pub struct NodeConfig {
     pub brake: BrakeConfig,
     /// RocketMQ's `orderMessageEnable`: routes carry the order configuration of their topic.
     pub order_message_enable: bool,
+    /// The door for RocketMQ's own protocol.
+    pub remoting: RemotingConfig,
+}
+
+/// Settings of the door that speaks RocketMQ's own protocol (9876). Its connections say little of
+/// what they want, so that these say it for all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemotingConfig {
+    /// `host:port` at which stock programs reach this replica's door; None: it has none. The
+    /// address server hands it out.
+    pub advertise: Option<String>,
+    /// How reads are answered.
+    pub reads: RemotingReads,
+    /// How long a read waits for a quorum before it is answered from this replica's tables.
+    pub read_patience: Duration,
+    /// How long a write waits for its outcome; below the 5 s that `mqadmin` waits for its answer,
+    /// so that it learns why.
+    pub write_patience: Duration,
+    /// RocketMQ's `supportActingMaster`: a route shows the smallest slave of a group that has lost
+    /// its master, and allows it, under id 0.
+    pub support_acting_master: bool,
+    /// RocketMQ's `notifyMinBrokerIdChanged`: the brokers of a group are told when its smallest id
+    /// changes. The leader dials the addresses that they have registered.
+    pub notify_min_id_changed: bool,
+    /// RocketMQ's `returnOrderTopicConfigToBroker`: the answer to a registration carries the order
+    /// configuration.
+    pub return_order_conf: bool,
+    /// Connections at once; further ones wait in the system's backlog.
+    pub connections: usize,
+    /// Requests of one connection that are being answered at once; at the bound it is read no
+    /// further.
+    pub requests_in_flight: usize,
+    /// Bytes that a registration may have once it is inflated.
+    pub inflated_bytes: usize,
+    /// A broker that has closed all of its connections is expired when it has not come back after
+    /// this long; zero: only its lease decides.
+    pub close_grace: Duration,
+    /// How long a stopping door waits for answers that are under way.
+    pub drain: Duration,
+}
+
+/// How reads on 9876 are answered: stock clients cannot choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RemotingReads {
+    /// Linearizable, or an error.
+    Linearizable,
+    /// Linearizable; local, and marked as such, at once when there is no leader, and when no
+    /// quorum confirms within the patience.
+    #[default]
+    Fallback,
+    /// From this replica's tables as they are, always.
+    Local,
 }
 
 /// Every duration. RocketMQ's defaults; all may go down to milliseconds, for tests.
@@ -82,8 +134,8 @@ pub struct Limits {
     pub removal_events: usize,
 }
 
-/// When so many brokers go missing that it is likelier that we are cut off (DESIGN, "Mass-expiry
-/// brake").
+/// When so many brokers go missing that it is likelier that we are cut off (docs/GUARANTEES.md,
+/// "Mass-expiry brake").
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BrakeConfig {
     /// The brake holds when more than this share of the brokers alive a ttl ago is missing.
@@ -138,6 +190,25 @@ impl Default for BrakeConfig {
     }
 }
 
+impl Default for RemotingConfig {
+    fn default() -> Self {
+        Self {
+            advertise: None,
+            reads: RemotingReads::default(),
+            read_patience: Duration::from_millis(300),
+            write_patience: Duration::from_secs(4),
+            support_acting_master: false,
+            notify_min_id_changed: false,
+            return_order_conf: true,
+            connections: 10_000,
+            requests_in_flight: 256,
+            inflated_bytes: 256 * 1024 * 1024,
+            close_grace: Duration::from_secs(1),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
 impl NodeConfig {
     /// RocketMQ's defaults for this replica.
     #[must_use]
@@ -149,6 +220,7 @@ impl NodeConfig {
             limits: Limits::default(),
             brake: BrakeConfig::default(),
             order_message_enable: false,
+            remoting: RemotingConfig::default(),
         }
     }
 
@@ -170,6 +242,8 @@ impl NodeConfig {
             ("election-timeout", timings.election_timeout_max),
             ("round-interval", timings.round_interval),
             ("call-timeout", timings.call_timeout),
+            ("remoting-read-patience", self.remoting.read_patience),
+            ("remoting-write-patience", self.remoting.write_patience),
         ] {
             check(
                 value >= Duration::from_millis(1),
@@ -214,6 +288,9 @@ impl NodeConfig {
             ("body-bytes", limits.body_bytes),
             ("connections", limits.connections),
             ("removal-events", limits.removal_events),
+            ("remoting-connections", self.remoting.connections),
+            ("remoting-in-flight", self.remoting.requests_in_flight),
+            ("remoting-inflated-bytes", self.remoting.inflated_bytes),
         ] {
             check(value > 0, field, "at least 1".into())?;
         }
@@ -233,7 +310,7 @@ mod tests {
     #[test]
     fn each_nonsense_names_its_field() {
         type Spoil = fn(&mut NodeConfig);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 10] = [
             ("node-id", |c| c.node_id = 0),
             ("cluster-id", |c| c.cluster_name.clear()),
             ("scan-interval", |c| c.timings.scan_interval = Duration::ZERO),
@@ -242,6 +319,8 @@ mod tests {
             ("call-timeout", |c| c.timings.call_timeout = Duration::from_secs(3600)),
             ("brake-share", |c| c.brake.share = f64::NAN),
             ("connections", |c| c.limits.connections = 0),
+            ("remoting-in-flight", |c| c.remoting.requests_in_flight = 0),
+            ("remoting-read-patience", |c| c.remoting.read_patience = Duration::ZERO),
         ];
         for (expected, spoil) in cases {
             let mut config = NodeConfig::new(1, "c");

@@ -1,8 +1,9 @@
 //! Why a call was not done, or may not have been: one error for both doors, and one table from it
-//! to HTTP statuses and RocketMQ codes (DESIGN §3.3).
+//! to HTTP statuses and RocketMQ codes (docs/HTTP.md, "Errors").
 
 use serde::{Deserialize, Serialize};
 use signpost_raft::machine::{Index, NodeId};
+use signpost_remoting::namesrv::HeaderError;
 use uuid::Uuid;
 
 use crate::routes::command::{Claim, Refusal};
@@ -41,6 +42,8 @@ pub enum Missing {
     Member(NodeId),
     /// An alarm.
     Alarm(String),
+    /// A namespace of the KV configuration.
+    KvNamespace(String),
 }
 
 /// Why a replica cannot serve at the moment. Nothing was done.
@@ -185,7 +188,7 @@ pub struct WireError<'a> {
     pub status: u16,
     /// RocketMQ's response code.
     pub code: i32,
-    /// `reason` of the problem details. For 409 one of DESIGN §3.3's.
+    /// `reason` of the problem details, one of those in docs/HTTP.md, "Errors".
     pub reason: Option<&'static str>,
     /// `field` of the problem details.
     pub field: Option<&'a str>,
@@ -222,6 +225,9 @@ impl ServiceError {
             Self::NotFound(Missing::KvKey { .. }) => {
                 row(404, CODE_QUERY_NOT_FOUND, Some("no-such-key"), None)
             }
+            Self::NotFound(Missing::KvNamespace(_)) => {
+                row(404, CODE_QUERY_NOT_FOUND, Some("no-such-namespace"), None)
+            }
             Self::NotFound(Missing::Broker(_)) => {
                 row(404, CODE_SYSTEM_ERROR, Some("no-such-broker"), None)
             }
@@ -250,6 +256,26 @@ impl ServiceError {
             Self::Overloaded { .. } => row(429, CODE_SYSTEM_BUSY, Some("overloaded"), None),
             Self::Unavailable(why) => row(503, CODE_SYSTEM_ERROR, Some(why.reason()), None),
             Self::Unknown { .. } => row(504, CODE_SYSTEM_ERROR, Some("unknown"), None),
+        }
+    }
+
+    /// What a response on 9876 says beside [`WireError::code`]. Where stock tools print, or people
+    /// look for, RocketMQ's own words, it is those (`DefaultRequestProcessor`,
+    /// `ClientRequestProcessor`).
+    #[must_use]
+    pub fn remark(&self) -> String {
+        match self {
+            Self::NotFound(Missing::Topic { .. }) => format!(
+                "{self}\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
+            ),
+            Self::NotFound(Missing::KvKey { namespace, key }) => {
+                format!("No config item, Namespace: {namespace} Key: {key}")
+            }
+            Self::NotFound(Missing::KvNamespace(namespace)) => {
+                format!("No config item, Namespace: {namespace}")
+            }
+            Self::Overloaded { what } => format!("[OVERLOAD]system busy: too many {what}"),
+            other => other.to_string(),
         }
     }
 
@@ -299,6 +325,12 @@ impl From<Unavailable> for ServiceError {
     }
 }
 
+impl From<HeaderError> for ServiceError {
+    fn from(error: HeaderError) -> Self {
+        Self::invalid(error.field(), format!("a value that can be read, but {error}"))
+    }
+}
+
 impl From<Refusal> for ServiceError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -326,6 +358,7 @@ fn describe_missing(missing: &Missing) -> String {
         Missing::Broker(name) => format!("no broker named {name} is registered"),
         Missing::Member(id) => format!("replica {id} is not a member of this cluster"),
         Missing::Alarm(kind) => format!("no alarm of kind {kind} is raised"),
+        Missing::KvNamespace(namespace) => format!("no namespace {namespace} of KV configuration"),
     }
 }
 
@@ -398,6 +431,24 @@ mod tests {
                 let reason = error.wire().reason.expect("a conflict names its reason");
                 assert!(known.contains(&reason), "{reason}");
             }
+        }
+    }
+
+    #[test]
+    fn remarks_are_rocketmqs_own_where_it_has_some() {
+        let topic = Missing::Topic { topic: "T".into(), modified: 1 };
+        let remark = ServiceError::NotFound(topic).remark();
+        assert!(
+            remark.starts_with("No topic route info in name server for the topic: T\n"),
+            "{remark}"
+        );
+        let key = Missing::KvKey { namespace: "N".into(), key: "K".into() };
+        assert_eq!(ServiceError::NotFound(key).remark(), "No config item, Namespace: N Key: K");
+        let namespace = ServiceError::NotFound(Missing::KvNamespace("N".into()));
+        assert_eq!(namespace.remark(), "No config item, Namespace: N");
+        assert_eq!(namespace.wire().code, CODE_QUERY_NOT_FOUND);
+        for (error, _) in one_of_each() {
+            assert!(!error.remark().is_empty(), "{error:?}");
         }
     }
 

@@ -84,6 +84,7 @@ struct State {
     proposed: Vec<RouteCommand>,
     calls: Calls,
     peer: Option<Arc<dyn CallHandler>>,
+    peers: BTreeMap<NodeId, Arc<dyn CallHandler>>,
 }
 
 /// The log of one replica.
@@ -145,6 +146,7 @@ impl FakeLog {
                 proposed: Vec::new(),
                 calls: Calls::Deliver,
                 peer: None,
+                peers: BTreeMap::new(),
             }),
             status: watch::Sender::new(status),
             changed: Notify::new(),
@@ -215,6 +217,11 @@ impl FakeLog {
     /// Calls to other replicas go to this one.
     pub fn set_peer(&self, peer: Arc<dyn CallHandler>) {
         self.lock().peer = Some(peer);
+    }
+
+    /// Calls to this replica go to this one.
+    pub fn set_peer_of(&self, to: NodeId, peer: Arc<dyn CallHandler>) {
+        self.lock().peers.insert(to, peer);
     }
 
     /// How many proposals are held.
@@ -371,14 +378,14 @@ impl Log for FakeLog {
 
     fn call(
         &self,
-        _to: NodeId,
+        to: NodeId,
         request: Vec<u8>,
         deadline: Instant,
     ) -> LogFuture<'_, Result<Vec<u8>, CallError>> {
         let from = self.status.borrow().node_id;
         let (calls, peer) = {
             let state = self.lock();
-            (state.calls, state.peer.clone())
+            (state.calls, state.peers.get(&to).or(state.peer.as_ref()).cloned())
         };
         Box::pin(async move {
             let unreachable = || CallError::NotSent("connection refused".into());
@@ -476,5 +483,6 @@ pub fn registration(name: &str, seq: u64, topics: &[&str]) -> Register {
             .collect::<BTreeMap<_, _>>(),
         gone: Vec::new(),
         takeover: false,
+        mappings: BTreeMap::new(),
     }
 }

@@ -1,8 +1,9 @@
 //! The lease table: who was heard of when, and since when a silence counts. Pure: `now` is an
 //! argument, and nothing here decides more than "this one is overdue".
 //!
-//! The table belongs to one term and to one unbroken run of confirmed read-index rounds (DESIGN,
-//! "How 7 is kept"); it is memory of the leader only, and is worth nothing to anybody else.
+//! The table belongs to one term and to one unbroken run of confirmed read-index rounds
+//! (docs/GUARANTEES.md, "How 7 is kept"); it is memory of the leader only, and is worth nothing to
+//! anybody else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,8 @@ struct Lease {
     alive_since: Option<Instant>,
     /// Was it overdue at the previous scan?
     suspected: bool,
+    /// Has it closed all its connections? Then it is missing, for the brake, before it is silent.
+    left: bool,
     state: State,
 }
 
@@ -142,6 +145,7 @@ impl Leases {
             for lease in self.by_key.values_mut() {
                 lease.deadline = now + lease.ttl;
                 lease.suspected = false;
+                lease.left = false;
                 lease.state = State::Live;
             }
             return Confirmation::NewTerm;
@@ -198,6 +202,7 @@ impl Leases {
             deadline: now + ttl,
             alive_since,
             suspected: false,
+            left: false,
             state: State::Live,
         };
         let former = self.by_key.insert(key.clone(), lease);
@@ -222,6 +227,7 @@ impl Leases {
                 lease.ttl = ttl;
                 lease.deadline = now + ttl;
                 lease.suspected = false;
+                lease.left = false;
             }
             _ => self.grant(key, epoch, ttl, Some(now), now),
         }
@@ -250,6 +256,7 @@ impl Leases {
                         deadline: now + ttl,
                         alive_since: other.and_then(|lease| lease.alive_since),
                         suspected: false,
+                        left: false,
                         state: State::Live,
                     }
                 }
@@ -300,6 +307,29 @@ impl Leases {
         }
     }
 
+    /// The same, unless it was heard of after this time.
+    pub fn mark_expiring_if_quiet_since(
+        &mut self,
+        key: &BrokerKey,
+        epoch: Index,
+        since: Instant,
+    ) -> bool {
+        let heard_of = |lease: &Lease| lease.deadline > since + lease.ttl;
+        !self.by_key.get(key).is_some_and(heard_of) && self.mark_expiring(key, epoch)
+    }
+
+    /// It has closed all its connections, or has not. False: there is no such lease, or its expiry
+    /// is being decided.
+    pub fn set_left(&mut self, key: &BrokerKey, epoch: Index, left: bool) -> bool {
+        match self.by_key.get_mut(key) {
+            Some(lease) if lease.epoch == epoch && lease.state == State::Live => {
+                lease.left = left;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The expiry was proposed, and a change of leadership has hidden what became of it.
     pub fn mark_undecided(&mut self, key: &BrokerKey, epoch: Index, now: Instant) {
         if let Some(lease) = self.by_key.get_mut(key)
@@ -331,10 +361,12 @@ impl Leases {
         Some(Ended { key: key.clone(), ttl: lease.ttl, alive_since: lease.alive_since })
     }
 
-    /// Brokers not heard of for more than half their ttl.
+    /// Brokers not heard of for more than half their ttl, and those that closed all their
+    /// connections.
     #[must_use]
     pub fn silent(&self, now: Instant) -> usize {
-        self.by_key.values().filter(|lease| lease.deadline < now + lease.ttl / 2).count()
+        let is_silent = |lease: &&Lease| lease.left || lease.deadline < now + lease.ttl / 2;
+        self.by_key.values().filter(is_silent).count()
     }
 
     /// Brokers that were alive a ttl ago and still have a lease.

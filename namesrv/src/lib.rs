@@ -2,11 +2,11 @@
 //! leader ends, reads on any replica, and the doors to them.
 //!
 //! ```text
-//! http (and 9876) ──► service ──► registrar ──► log ──► machine ──► routes
-//!                        │           │           ▲         │
-//!                        │           ▼           │         │ what changed
-//!                        ├───────► lessor ───────┘ ◄───────┤
-//!                        └───────► reads  ◄────────────────┘
+//! http, gateway (9876) ──► service ──► registrar ──► log ──► machine ──► routes
+//!                             │           │           ▲         │
+//!                             │           ▼           │         │ what changed
+//!                             ├───────► lessor ───────┘ ◄───────┤
+//!                             └───────► reads  ◄────────────────┘
 //! ```
 //!
 //! | module | holds |
@@ -23,6 +23,7 @@
 //! | [`alarms`], [`errors`], [`config`] | what an operator, a client, and a person who starts it should know |
 //! | [`node`] | puts one replica's name service together |
 //! | [`http`] | the HTTP contract |
+//! | [`gateway`] | RocketMQ's own protocol, for stock brokers, clients and tools |
 
 pub mod alarms;
 pub mod answers;
@@ -32,6 +33,7 @@ pub mod errors;
 #[cfg(any(test, feature = "fake-log"))]
 pub mod fake_log;
 mod gate;
+pub mod gateway;
 pub mod http;
 pub mod leases;
 mod lessor;

@@ -1,7 +1,8 @@
 //! The route tables as the machine that the log drives, and what readers see of them.
 //!
-//! The serving copy is swapped before any outcome is answered (DESIGN "Publication"), so that a
-//! caller who learned that its write was applied at an index finds it in the tables at that index.
+//! The serving copy is swapped before any outcome is answered (docs/GUARANTEES.md, "Publication"),
+//! so that a caller who learned that its write was applied at an index finds it in the tables at
+//! that index.
 
 use std::sync::Arc;
 

@@ -106,6 +106,7 @@ impl Assembly {
             forwards: Gate::new(limits.forwards_in_flight, "forwarded calls"),
             forwarded: Gate::new(limits.forwarded_in_flight, "calls of other replicas"),
             counters: ServiceCounters::default(),
+            witness: OnceLock::new(),
             stop,
             tasks: TaskTracker::new(),
             config,
@@ -123,6 +124,7 @@ impl NameService {
         let scanner = Arc::clone(&self.lessor);
         self.tasks.spawn(scanner.run_scanner(self.stop.clone(), self.tasks.clone()));
         self.tasks.spawn(Arc::clone(self).run_rounds());
+        self.tasks.spawn(Arc::clone(self).run_departures());
     }
 
     /// Begins rounds in the background. On the leader they keep the leases' run unbroken, and

@@ -8,6 +8,7 @@ use std::time::Duration;
 use signpost_namesrv::config::NodeConfig;
 use signpost_namesrv::errors::ServiceError;
 use signpost_namesrv::fake_log::{master, registration};
+use signpost_namesrv::gateway::door;
 use signpost_namesrv::machine::RouteMachine;
 use signpost_namesrv::node::Assembly;
 use signpost_namesrv::reads::{Consistency, Read, RouteAnswers};
@@ -17,8 +18,12 @@ use signpost_raft::disk::simulated::SimulatedDisk;
 use signpost_raft::machine::{Index, NodeId};
 use signpost_raft::network::Tcp;
 use signpost_raft::replica::Replica;
+use signpost_remoting::body::{RegisterBody, TopicConfig};
+use signpost_remoting::namesrv::RegisterBrokerHeader;
+use signpost_remoting::{Client, ClientOptions, RemotingCommand, request, response};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -160,6 +165,68 @@ async fn a_new_leader_serves_what_was_acknowledged_and_takes_the_leases_over() {
     }
     let leases: Vec<usize> = nodes.values().map(|node| node.service.counters().leases).collect();
     assert!(leases.contains(&1), "{leases:?}");
+    for node in nodes.values() {
+        node.service.shutdown().await;
+        node.replica.shutdown().await;
+    }
+}
+
+/// A door for stock brokers at each replica.
+async fn doors(nodes: &BTreeMap<NodeId, Node>, stop: &CancellationToken) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for node in nodes.values() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        addresses.push(listener.local_addr().expect("bound").to_string());
+        tokio::spawn(door::serve_on(node.service.clone(), listener, stop.clone()));
+    }
+    addresses
+}
+
+fn stock_registration() -> RemotingCommand {
+    let header = RegisterBrokerHeader {
+        broker_name: "a".into(),
+        broker_addr: "a:10911".into(),
+        cluster_name: "C".into(),
+        ha_server_addr: "a:10912".into(),
+        ..RegisterBrokerHeader::default()
+    };
+    let topics = ["T", "U"].map(|topic| (topic.to_owned(), TopicConfig::default()));
+    let body = RegisterBody { topics: topics.into(), ..RegisterBody::default() };
+    RemotingCommand::request(request::REGISTER_BROKER)
+        .with_ext(header.to_ext())
+        .with_body(body.encode_json(409))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stock_broker_whose_connections_break_is_gone_everywhere_soon() {
+    let nodes = three().await;
+    nodes[&1].route("T", None).await;
+    let stop = CancellationToken::new();
+    let addresses = doors(&nodes, &stop).await;
+    let broker = Client::new(ClientOptions::default());
+    for _ in 0..3 {
+        for address in &addresses {
+            let answer = broker.invoke(address, stock_registration(), PATIENCE).await;
+            let answer = answer.expect("the door answers");
+            assert_eq!((answer.code, answer.remark), (response::SUCCESS, None));
+        }
+    }
+    let is_routed = |node: &Node| node.service.reads().peek().tables.topic("T").is_some();
+    let begun = nodes[&1].service.reads().applied();
+    sleep(Duration::from_millis(1_500)).await;
+    assert!(nodes.values().all(is_routed), "it stays while it is connected");
+    assert_eq!(nodes[&1].service.reads().applied(), begun, "repeats write nothing");
+
+    broker.close();
+    let died = Instant::now();
+    while nodes.values().any(is_routed) {
+        assert!(died.elapsed() < PATIENCE, "still routed");
+        sleep(Duration::from_millis(5)).await;
+    }
+    let took = died.elapsed();
+    // 1.5 s is the promise; a busy machine may need longer, its lease would be two minutes.
+    assert!(took >= Duration::from_millis(950) && took < Duration::from_secs(5), "{took:?}");
+    stop.cancel();
     for node in nodes.values() {
         node.service.shutdown().await;
         node.replica.shutdown().await;

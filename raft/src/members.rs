@@ -8,7 +8,7 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::raft::ClientWriteResponse;
 use tokio::sync::MutexGuard;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::machine::{Index, Machine, NodeId};
 use crate::peer::hello::{Member, MemberRole};
@@ -21,6 +21,9 @@ const PROMOTE_LAG_MAX: u64 = 1_000;
 
 /// How long a replica that is to be added may take to say who it is.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often a snapshot that is not being made is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why an operator's request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -169,15 +172,20 @@ impl<M: Machine> Replica<M> {
         let Some(applied) = applied else {
             return Err(MemberError::Refused("nothing has been applied yet".into()));
         };
-        raft.trigger().snapshot().await.map_err(|_| MemberError::Stopped)?;
+        let mut asked_at: Option<Instant> = None;
         let made = async {
             loop {
                 let snapshot = metrics.borrow_watched().snapshot;
-                match snapshot {
-                    Some(snapshot) if snapshot.index() >= applied.index() => {
-                        return Ok(snapshot.index());
-                    }
-                    _ => metrics.changed().await.map_err(|_| MemberError::Stopped)?,
+                if let Some(snapshot) = snapshot.filter(|made| made.index() >= applied.index()) {
+                    return Ok(snapshot.index());
+                }
+                // A wish that comes while another one is made, of less, is ignored.
+                if asked_at.is_none_or(|at| at.elapsed() >= ASK_AGAIN) {
+                    asked_at = Some(Instant::now());
+                    raft.trigger().snapshot().await.map_err(|_| MemberError::Stopped)?;
+                }
+                if let Ok(changed) = timeout(ASK_AGAIN, metrics.changed()).await {
+                    changed.map_err(|_| MemberError::Stopped)?;
                 }
             }
         };

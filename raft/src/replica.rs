@@ -11,7 +11,8 @@ use openraft::Raft;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::codec;
@@ -41,6 +42,9 @@ use crate::types::{Payload, Peer, Runtime, TypeConfig};
 
 /// After so many election timeouts without a word from the leader, none is known.
 const LEADER_SILENCE: u32 = 2;
+
+/// How long a stopping replica waits for calls of peers that it has begun.
+const SERVING_END: Duration = Duration::from_secs(1);
 
 /// openraft over our store.
 pub(crate) type RaftOf<M> = Raft<TypeConfig, MachineStore<M>>;
@@ -145,6 +149,8 @@ pub(crate) struct Shared<M: Machine> {
     /// Why this replica cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<String>>,
     pub(crate) stop: watch::Sender<bool>,
+    /// What serves peers.
+    pub(crate) serving: TaskTracker,
     /// When a leader's entries or heartbeat came last, since this process began.
     pub(crate) heard: std::sync::Mutex<Option<Instant>>,
     /// Told when a leader is heard of again after a silence.
@@ -308,6 +314,7 @@ impl<M: Machine> Replica<M> {
             status: watch::Sender::new(first),
             failure: watch::Sender::new(None),
             stop: watch::Sender::new(false),
+            serving: TaskTracker::new(),
             heard: std::sync::Mutex::new(None),
             heard_again: Notify::new(),
             refusals: server::Refusals::default(),
@@ -318,7 +325,7 @@ impl<M: Machine> Replica<M> {
         let rounds = Rounds::start(core.clone(), core.round_timeout());
         core.rounds.set(rounds).ok();
         tokio::spawn(status::observe(core.clone()));
-        tokio::spawn(server::serve(listener, core.clone(), core.stop.subscribe()));
+        core.serving.spawn(server::serve(listener, core.clone(), core.stop.subscribe()));
         tokio::spawn(lifecycle::run(core.clone()));
         let replica = Replica { core };
         tokio::spawn(compaction::run(replica.clone()));
@@ -482,6 +489,11 @@ impl<M: Machine> Replica<M> {
     pub async fn shutdown(&self) {
         lifecycle::hand_over(&self.core).await;
         self.core.stop.send_replace(true);
+        // What a peer asks of a core that has ended, openraft reports as an error.
+        self.core.serving.close();
+        if timeout(SERVING_END, self.core.serving.wait()).await.is_err() {
+            tracing::debug!("calls of peers are still under way");
+        }
         if let Err(error) = self.core.raft.shutdown().await {
             tracing::warn!(%error, "the raft core did not stop cleanly");
         }

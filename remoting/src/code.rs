@@ -107,7 +107,7 @@ pub mod request {
         GET_HAS_UNIT_SUB_TOPIC_LIST = 312;
         /// Topics with unit subscriptions that are not unit topics themselves.
         GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST = 313;
-        /// Change name server properties; never served here (DESIGN promise 8).
+        /// Change name server properties; never served here (docs/GUARANTEES.md, promise 8).
         UPDATE_NAMESRV_CONFIG = 318;
         /// Name server properties.
         GET_NAMESRV_CONFIG = 319;

@@ -7,6 +7,7 @@
 //! | [`code`] | request and response codes |
 //! | [`frame`] | bytes to commands and back: length prefix, header (JSON or binary), body; every bound is checked before memory is taken |
 //! | [`send`] | the typed headers of a send (codes 10, 310, 320) and of its response |
+//! | [`namesrv`] | the typed headers of the name server's calls; [`body`] their bodies: registrations, routes, lists |
 //! | [`message`] | the stored message, its properties, ids, flags and batches (pure, shared by broker and clients) |
 //! | [`connection`] | one TCP connection in both directions: pairs responses with requests, bounds what is in flight |
 //! | [`server`] | [`serve`]: accepts connections and hands requests to a [`Handler`] |
@@ -18,6 +19,7 @@
 //! Sources: Apache RocketMQ 4.9.8 and 5.3.3 (`RemotingCommand`, `RocketMQSerializable`,
 //! `NettyDecoder`, `MessageDecoder`); the classes are named where a rule comes from them.
 
+pub mod body;
 pub mod client;
 pub mod code;
 pub mod command;
@@ -27,6 +29,7 @@ pub mod frame;
 mod header;
 pub mod language;
 pub mod message;
+pub mod namesrv;
 pub mod send;
 pub mod server;
 

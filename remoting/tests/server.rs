@@ -113,6 +113,32 @@ async fn a_peer_that_does_not_read_is_not_read_from_and_then_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_end_its_frame_is_cut_off() {
+    let (handler, ended) = handler(|_, _| Reply::Now(RemotingCommand::response(0)));
+    let server = start(handler, ServerLimits::default());
+    let mut raw = Raw::new(server.net.connect().unwrap());
+    let mut bytes = bytes::BytesMut::new();
+    let codec = signpost_remoting::FrameCodec::default();
+    codec.encode_into(&request(11, 1), &mut bytes).unwrap();
+    // Whole ones, each with the beginning of the next, are never too late.
+    for _ in 0..3 {
+        raw.stream.write_all(&bytes[..5]).await.unwrap();
+        sleep(40 * SECOND).await;
+        raw.stream.write_all(&bytes[5..]).await.unwrap();
+    }
+    assert!(ended.lock().unwrap().is_empty());
+    let began = Instant::now();
+    for byte in &bytes[..bytes.len() - 1] {
+        if raw.stream.write_all(&[*byte]).await.is_err() {
+            break;
+        }
+        sleep(2 * SECOND).await;
+    }
+    assert_eq!(*ended.lock().unwrap(), [CloseReason::SlowWriter(60 * SECOND)]);
+    assert!(began.elapsed() < 65 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_reads_slowly_but_steadily_gets_everything() {
     let (handler, _) =
         handler(|_, _| Reply::Now(RemotingCommand::response(0).with_body(vec![7; 10_000])));

@@ -10,8 +10,9 @@ use crate::units::parse_duration;
 
 /// Runs three replicas and two brokers on this machine, and says what it sees
 ///
-/// Replica n of 1..3 serves HTTP on 8876 + 10(n-1) and its peers on 7876 + 10(n-1); the brokers
-/// serve on 10911 and 10921, all on loopback. Ctrl-C stops everything.
+/// Replica n of 1..3 serves RocketMQ's protocol on 9876 + 10(n-1), HTTP on 8876 + 10(n-1) and its
+/// peers on 7876 + 10(n-1); the brokers serve on 10911 and 10921, all on loopback. Ctrl-C stops
+/// everything.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Where to keep data and logs, for the next time too [default: a temporary directory, removed

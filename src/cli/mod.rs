@@ -75,6 +75,14 @@ impl Command {
             _ => "warn",
         }
     }
+
+    /// How many threads shall serve; None: one for each core.
+    pub(crate) fn worker_threads(&self) -> Option<usize> {
+        match self {
+            Command::Namesrv(options) => options.worker_threads.map(usize::from),
+            _ => None,
+        }
+    }
 }
 
 /// Does what was asked for; answers the exit code.

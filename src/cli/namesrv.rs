@@ -3,10 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
 
 use crate::units::{DurationRange, PeerEntry, parse_bytes, parse_duration, parse_host_port};
+
+/// How reads over RocketMQ's protocol are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RemotingReads {
+    /// Confirmed by a quorum, or an error
+    Linearizable,
+    /// Confirmed by a quorum; without one from this replica's tables, marked as such
+    Fallback,
+    /// From this replica's tables, always
+    Local,
+}
 
 /// Runs one replica of the name service
 ///
@@ -25,7 +36,8 @@ pub(crate) struct Options {
     /// Directory of this replica alone: log, tables, admin token
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Reserved for RocketMQ's own protocol, which this version does not serve yet: not bound
+    /// Where to serve RocketMQ's own protocol: stock brokers, clients and tools. Opens when this
+    /// replica has been fed for the first time
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:9876",
           value_parser = parse_host_port)]
     pub(crate) remoting_addr: String,
@@ -50,6 +62,16 @@ pub(crate) struct Options {
     /// the port of --http-addr]
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
     pub(crate) http_advertise: Option<String>,
+    /// Where stock programs reach --remoting-addr, for the address server (/rocketmq/nsaddr over
+    /// HTTP) [default: the host of --http-advertise, and the port of --remoting-addr]
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
+    pub(crate) remoting_advertise: Option<String>,
+    /// How stock programs' reads are answered
+    #[arg(long, value_enum, default_value = "fallback", value_name = "HOW")]
+    pub(crate) remoting_reads: RemotingReads,
+    /// How long such a read waits for a quorum before it falls back to this replica's tables
+    #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = parse_duration)]
+    pub(crate) remoting_read_patience: Duration,
     /// How long a broker lives without a heartbeat, unless it asks for another time
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = parse_duration)]
     pub(crate) lease_ttl: Duration,
@@ -77,6 +99,45 @@ pub(crate) struct Options {
           value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
           hide_possible_values = true)]
     pub(crate) order_messages: bool,
+    /// Routes show the smallest slave of a group that has lost its master, and allows it, as its
+    /// master (RocketMQ's supportActingMaster)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true",
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
+          hide_possible_values = true)]
+    pub(crate) acting_masters: bool,
+    /// Tell the brokers of a group when its smallest id changes (RocketMQ's
+    /// notifyMinBrokerIdChanged); the leader then dials the addresses that they have registered
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true",
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
+          hide_possible_values = true)]
+    pub(crate) notify_min_id_changed: bool,
+    /// Registrations of stock brokers are answered with the order configuration (RocketMQ's
+    /// returnOrderTopicConfigToBroker)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true",
+          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
+          hide_possible_values = true)]
+    pub(crate) return_order_conf: bool,
+    /// A stock broker that has closed all its connections, and opens none for so long, is removed
+    /// without waiting for its lease to end; 0s: it is not
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub(crate) close_grace: Duration,
+    /// Threads that serve everything (RocketMQ's serverWorkerThreads) [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) worker_threads: Option<u16>,
+    /// Connections of RocketMQ's protocol at once; further ones wait
+    #[arg(long, value_name = "N", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) remoting_connections_max: u32,
+    /// Requests of one such connection being answered at once; further ones are not read yet
+    #[arg(long, value_name = "N", default_value = "256",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) remoting_in_flight_max: u32,
+    /// Largest registration of a broker
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
+    pub(crate) registration_bytes_max: u64,
     /// Connections of the HTTP API at once; further ones wait
     #[arg(long, value_name = "N", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..))]

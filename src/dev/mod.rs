@@ -138,7 +138,12 @@ fn introduction(cluster: &LocalCluster, now: &Picture) -> String {
         table.row([
             name.clone(),
             cluster.replicas.get(&id).map(|p| p.pid().to_string()).unwrap_or_default(),
-            format!("http://{}, peers {}", plan.http(id), plan.peer(id)),
+            format!(
+                "{} (RocketMQ's protocol), http://{}, peers {}",
+                plan.remoting(id),
+                plan.http(id),
+                plan.peer(id)
+            ),
             plan.log_of(&name).display().to_string(),
         ]);
     }
@@ -155,7 +160,8 @@ fn introduction(cluster: &LocalCluster, now: &Picture) -> String {
     let token = plan.dir_of(&replica_name(1)).join("admin-token");
     let _ =
         write!(text, "{table}\n{leads}; brokers' leases last {}; ", exact_duration(plan.lease_ttl));
-    let _ = writeln!(text, "admin token: {}\n", token.display());
+    let _ = writeln!(text, "admin token: {}", token.display());
+    let _ = writeln!(text, "for RocketMQ's programs: namesrvAddr={}\n", plan.namesrv_addr());
     text.push_str(&suggestions(cluster, leader));
     text
 }

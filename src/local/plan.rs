@@ -59,8 +59,8 @@ impl Plan {
         self.of_replica(id, PEER_PORT)
     }
 
-    /// The address that is reserved for RocketMQ's protocol.
-    fn remoting(&self, id: u64) -> SocketAddr {
+    /// Where it serves RocketMQ's protocol.
+    pub(crate) fn remoting(&self, id: u64) -> SocketAddr {
         self.of_replica(id, REMOTING_PORT)
     }
 
@@ -73,6 +73,11 @@ impl Plan {
     /// All replicas, as `--namesrv` takes them.
     pub(crate) fn namesrv(&self) -> String {
         REPLICAS.map(|id| format!("http://{}", self.http(id))).join(",")
+    }
+
+    /// All replicas, as RocketMQ's programs take them (`namesrvAddr`, `mqadmin -n`).
+    pub(crate) fn namesrv_addr(&self) -> String {
+        REPLICAS.map(|id| self.remoting(id).to_string()).join(";")
     }
 
     /// The data directory of a process.
@@ -127,6 +132,7 @@ impl Plan {
     fn listeners(&self) -> Vec<(String, SocketAddr)> {
         let replicas = REPLICAS.into_iter().flat_map(|id| {
             [
+                (format!("replica {id}, RocketMQ's protocol"), self.remoting(id)),
                 (format!("replica {id}, HTTP"), self.http(id)),
                 (format!("replica {id}, peers"), self.peer(id)),
             ]
@@ -200,6 +206,7 @@ mod tests {
         assert_eq!(plan(PORT_OFFSET_MAX).broker("broker-b").port(), u16::MAX);
         let namesrv = "http://127.0.0.1:8876,http://127.0.0.1:8886,http://127.0.0.1:8896";
         assert_eq!(plain.namesrv(), namesrv);
+        assert_eq!(plain.namesrv_addr(), "127.0.0.1:9876;127.0.0.1:9886;127.0.0.1:9896");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One replica of the name service: disk → log → name service → HTTP, and back down again.
+//! One replica of the name service: disk → log → name service → HTTP and RocketMQ's protocol, and
+//! back down again.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
@@ -6,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signpost_client::{Client, Options as ClientOptions};
-use signpost_namesrv::config::{BrakeConfig, NodeConfig};
+use signpost_namesrv::config::{BrakeConfig, NodeConfig, RemotingConfig, RemotingReads};
+use signpost_namesrv::gateway::door::{self, ClosedDoor};
 use signpost_namesrv::http::{self, ServeLimits, Storage};
 use signpost_namesrv::node::Assembly;
 use signpost_raft::config::Config as RaftConfig;
@@ -15,9 +17,10 @@ use signpost_raft::disk::sled::{OpenError as DiskError, SledDisk};
 use signpost_raft::network::Tcp;
 use signpost_raft::replica::{OpenError, Replica};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::cli::namesrv::Options;
+use crate::cli::namesrv::{Options, RemotingReads as ReadsOption};
 use crate::failure::{Failure, OK};
 use crate::stop;
 use crate::units::{host_of, peers_by_id};
@@ -34,7 +37,7 @@ const READY_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// When it cannot start, or cannot go on.
 pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     let raft_config = raft_config(options).map_err(Failure::usage)?;
-    let node_config = node_config(options);
+    let node_config = node_config(options, &raft_config.http_advertise);
     let stop = stop::on_signals()?;
     if options.exit_on_stdin_close {
         stop::when_stdin_closes(stop.clone())?;
@@ -43,9 +46,10 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     std::fs::create_dir_all(&options.data_dir).map_err(|error| in_dir(&options.data_dir, error))?;
     let token =
         http::admin_token(&options.data_dir).map_err(|error| in_dir(&options.data_dir, error))?;
-    // Both ports before the disk: a second start with the same options ends here, in clear words.
+    // All ports before the disk: a second start with the same options ends here, in clear words.
     let peers = bind("peer-addr", &options.peer_addr).await?;
     let clients = bind("http-addr", &options.http_addr).await?;
+    let remoting = closed_door(&options.remoting_addr).await?;
 
     let (assembly, machine) = Assembly::new(node_config).map_err(Failure::usage)?;
     let disk = open_disk(&options.data_dir.join(RAFT_DIR), options.disk_cache).await?;
@@ -68,19 +72,30 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     let disk_of = replica.clone();
     let storage = move || Storage::of(&disk_of);
     let router = http::router_with_storage(Arc::clone(&service), token, storage);
-    let door = tokio::spawn(http::serve(http::nodelay(clients), router, limits, http_stop.clone()));
+    let http_door =
+        tokio::spawn(http::serve(http::nodelay(clients), router, limits, http_stop.clone()));
+    let doors_stop = http_stop.clone();
+    let mut gateway = tokio::spawn(door::serve(Arc::clone(&service), remoting, doors_stop));
     let readiness = tokio::spawn(tell_when_ready(http_addr));
 
     let end = tokio::select! {
         () = stop.cancelled() => Ok(OK),
         why = replica.failed() => Err(Failure::cannot_go_on(why)),
+        why = not_opened(&mut gateway) => {
+            Err(Failure::failed(format!("--remoting-addr {}: {why}", options.remoting_addr)))
+        }
     };
     readiness.abort();
     http_stop.cancel();
     // Ends waiting reads, so that the door need not wait for them.
     service.shutdown().await;
-    if let Err(error) = door.await {
+    if let Err(error) = http_door.await {
         tracing::error!(%error, "the HTTP door did not end by itself");
+    }
+    if !gateway.is_finished()
+        && let Err(error) = gateway.await
+    {
+        tracing::error!(%error, "the door of RocketMQ's protocol did not end by itself");
     }
     replica.shutdown().await;
     tracing::info!("stopped");
@@ -118,7 +133,7 @@ fn raft_config(options: &Options) -> Result<RaftConfig, String> {
     config.validate().map(|()| config)
 }
 
-fn node_config(options: &Options) -> NodeConfig {
+fn node_config(options: &Options, http_advertise: &str) -> NodeConfig {
     let mut config = NodeConfig::new(options.node_id, &*options.cluster_id);
     config.timings.lease_ttl = options.lease_ttl;
     // RocketMQ's proportion: 30 s of 120 s.
@@ -134,13 +149,54 @@ fn node_config(options: &Options) -> NodeConfig {
         ..BrakeConfig::default()
     };
     config.order_message_enable = options.order_messages;
+    config.limits.registration_bytes =
+        usize::try_from(options.registration_bytes_max).unwrap_or(usize::MAX);
+    config.remoting = remoting_config(options, http_advertise);
     config
+}
+
+fn remoting_config(options: &Options, http_advertise: &str) -> RemotingConfig {
+    let port = options.remoting_addr.rsplit_once(':').map_or("", |(_, port)| port);
+    let derived = || format!("{}:{port}", host_of(http_advertise));
+    RemotingConfig {
+        advertise: Some(options.remoting_advertise.clone().unwrap_or_else(derived)),
+        reads: match options.remoting_reads {
+            ReadsOption::Linearizable => RemotingReads::Linearizable,
+            ReadsOption::Fallback => RemotingReads::Fallback,
+            ReadsOption::Local => RemotingReads::Local,
+        },
+        read_patience: options.remoting_read_patience,
+        support_acting_master: options.acting_masters,
+        notify_min_id_changed: options.notify_min_id_changed,
+        return_order_conf: options.return_order_conf,
+        connections: options.remoting_connections_max as usize,
+        requests_in_flight: options.remoting_in_flight_max as usize,
+        close_grace: options.close_grace,
+        ..RemotingConfig::default()
+    }
 }
 
 async fn bind(option: &str, address: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .await
         .map_err(|error| Failure::failed(format!("--{option} {address}: {error}")))
+}
+
+/// Takes the address of RocketMQ's protocol, without listening yet.
+async fn closed_door(address: &str) -> Result<ClosedDoor, Failure> {
+    let failed = |error| Failure::failed(format!("--remoting-addr {address}: {error}"));
+    let mut addresses = tokio::net::lookup_host(address).await.map_err(failed)?;
+    let first = addresses.next().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+    ClosedDoor::at(first).map_err(failed)
+}
+
+/// Why the door could not be opened; never, when it could.
+async fn not_opened(gateway: &mut JoinHandle<std::io::Result<()>>) -> std::io::Error {
+    match gateway.await {
+        Ok(Err(error)) => error,
+        // Closed as it should be, or a panic that has been told already.
+        Ok(Ok(())) | Err(_) => std::future::pending().await,
+    }
 }
 
 async fn open_disk(dir: &Path, cache_bytes: u64) -> Result<Arc<dyn Disk>, Failure> {
@@ -195,7 +251,9 @@ mod tests {
         let options = options("--peers 1=a:7876,2=b:7876,3=c:7876");
         let raft = raft_config(&options).expect("valid");
         assert_eq!(raft.http_advertise, "b:8876", "its own host as the peers know it");
-        node_config(&options).validate().expect("valid");
+        let node = node_config(&options, &raft.http_advertise);
+        node.validate().expect("valid");
+        assert_eq!(node.remoting.advertise.as_deref(), Some("b:9876"));
         let e_max = raft.election_timeout_max;
         assert!(2 * e_max + Duration::from_millis(100) <= Duration::from_millis(600));
     }
@@ -218,15 +276,37 @@ mod tests {
             let said = raft_config(&options(more)).expect_err(more);
             assert!(said.contains(named), "{said}");
         }
-        let mut config = node_config(&options("--peers 2=a:1 --brake-share 1.5"));
+        let mut config = node_config(&options("--peers 2=a:1 --brake-share 1.5"), "a:8876");
         assert!(config.validate().is_err());
         config.brake.share = 1.0;
         config.validate().expect("valid");
     }
 
     #[test]
+    fn settings_of_rocketmqs_protocol_arrive() {
+        let line = "--peers 2=a:1 --remoting-advertise name:1234 --remoting-reads local \
+                    --remoting-read-patience 50ms --acting-masters --return-order-conf=false \
+                    --close-grace 0s --registration-bytes-max 1MiB --worker-threads 3";
+        let options = options(line);
+        assert_eq!(options.worker_threads, Some(3));
+        let config = node_config(&options, "a:8876");
+        assert_eq!(config.limits.registration_bytes, 1024 * 1024);
+        let expected = RemotingConfig {
+            advertise: Some("name:1234".into()),
+            reads: RemotingReads::Local,
+            read_patience: Duration::from_millis(50),
+            support_acting_master: true,
+            return_order_conf: false,
+            close_grace: Duration::ZERO,
+            ..RemotingConfig::default()
+        };
+        assert_eq!(config.remoting, expected);
+        config.validate().expect("valid");
+    }
+
+    #[test]
     fn short_ttls_for_tests_are_fine() {
         let short = options("--peers 2=a:1 --lease-ttl 100ms --scan-interval 5ms --first-scan 1ms");
-        node_config(&short).validate().expect("valid");
+        node_config(&short, "a:8876").validate().expect("valid");
     }
 }

@@ -1,6 +1,6 @@
-//! Failover, as DESIGN §6 defines it: kill -9 of the leader → the first acknowledged write by a
-//! client that does not know the leader. No acknowledged write is lost, no local read at a survivor
-//! fails.
+//! Failover, as BENCHMARKS.md's goals define it: kill -9 of the leader → the first acknowledged
+//! write by a client that does not know the leader. No acknowledged write is lost, no local read at
+//! a survivor fails.
 
 mod stalls;
 
@@ -21,10 +21,10 @@ use crate::support::http;
 const ROUNDS: usize = 30;
 const ELECTION_MIN: Duration = Duration::from_millis(150);
 const ELECTION_MAX: Duration = Duration::from_millis(250);
-/// What an unoptimised build may take longer than DESIGN's bound for half of all, which leaves 50 ms
-/// for everything but the election.
+/// What an unoptimised build may take longer than the goal for half of all, which leaves 50 ms for
+/// everything but the election.
 const UNOPTIMISED: Duration = Duration::from_millis(50);
-/// DESIGN's bound for 99 of 100.
+/// The goal for 99 of 100.
 const USUAL_MAX: Duration = Duration::from_millis(2 * 250 + 100);
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
 
     let measured = Percentiles::of(times);
-    // DESIGN's bounds are for a machine that does nothing else.
+    // The goals are for a machine that does nothing else.
     let own = Percentiles::of(own_times);
     eprintln!(
         "{ROUNDS} failovers, kill -9 to the next acknowledged write: {measured:?}; without the \
@@ -87,10 +87,10 @@ async fn a_killed_leader_is_replaced_in_time_and_nothing_is_lost() {
          reads, none failed",
         acknowledged.len()
     );
-    // DESIGN's bound for half of all.
+    // The goal for half of all.
     let p50_max = ELECTION_MAX * 3 / 2 + ELECTION_MIN / 2 + Duration::from_millis(50);
     assert!(own.p50 <= p50_max + UNOPTIMISED, "{own:?}, {measured:?}: not within {p50_max:?}");
-    // DESIGN's bound for p99 of 200 rounds. Of 30, the worst may have met a split vote, which costs
+    // The goal for p99 of 200 rounds. Of 30, the worst may have met a split vote, which costs
     // one more election.
     assert!(own.p90 <= USUAL_MAX, "{own:?}, {measured:?}: not within {USUAL_MAX:?}");
     let max_max = USUAL_MAX + 2 * ELECTION_MAX;

@@ -1,5 +1,5 @@
-//! Three real processes of the name service on loopback, killed, paused and started again: what
-//! DESIGN's claims look like from outside. One behaviour, one file.
+//! Three real processes of the name service on loopback, killed, paused and started again: what the
+//! claims of docs/GUARANTEES.md look like from outside. One behaviour, one file.
 //!
 //! ```text
 //! cargo test --test cluster              all

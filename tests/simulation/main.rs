@@ -1,6 +1,7 @@
 //! Deterministic simulation: the real `signpost-raft` and `signpost-namesrv` on a simulated network,
 //! disk and clock, with randomness from a seed. Three replicas, five clients over HTTP, crashes and
-//! partitions; claims 1 to 4 and 9 of DESIGN §2 (and, at the end of each run, 10) are checked.
+//! partitions; claims 1 to 4 and 9 of docs/GUARANTEES.md (and, at the end of each run, 10) are
+//! checked.
 //!
 //! ```text
 //! cargo test --test simulation                             20 seeds, each in its own process

@@ -1,4 +1,4 @@
-//! The HTTP request of each call (DESIGN §3.3): the same contract that `signpost-client` speaks.
+//! The HTTP request of each call (docs/HTTP.md): the same contract that `signpost-client` speaks.
 
 use std::collections::BTreeMap;
 

@@ -214,6 +214,7 @@ impl Client {
             topics,
             gone: Vec::new(),
             takeover: false,
+            mappings: BTreeMap::new(),
         }
     }
 

@@ -83,6 +83,7 @@ impl Settings {
 struct Place {
     http: SocketAddr,
     peer: SocketAddr,
+    remoting: SocketAddr,
     join: bool,
     process: Option<Process>,
     paused: bool,
@@ -133,8 +134,8 @@ impl Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("logs")).expect("a directory for logs");
         let mut place = || {
-            let (http, peer) = (ports.take(), ports.take());
-            Place { http, peer, join: false, process: None, paused: false }
+            let (http, peer, remoting) = (ports.take(), ports.take(), ports.take());
+            Place { http, peer, remoting, join: false, process: None, paused: false }
         };
         let places = [1, 2, 3].map(|id| (id, place())).into();
         Self { settings, places, dir, ports, _turn: turn }
@@ -164,6 +165,12 @@ impl Cluster {
     /// Where it serves its peers.
     pub(crate) fn peer(&self, id: u64) -> SocketAddr {
         self.places[&id].peer
+    }
+
+    /// Where it serves RocketMQ's own protocol.
+    #[allow(dead_code, reason = "for suites with stock RocketMQ programs")]
+    pub(crate) fn remoting(&self, id: u64) -> SocketAddr {
+        self.places[&id].remoting
     }
 
     /// Its data directory.
@@ -267,7 +274,8 @@ impl Cluster {
     /// A new replica of its own number, which waits to be added.
     pub(crate) fn launch_joining(&mut self, id: u64) {
         let (http, peer) = (self.ports.take(), self.ports.take());
-        let place = Place { http, peer, join: true, process: None, paused: false };
+        let remoting = self.ports.take();
+        let place = Place { http, peer, remoting, join: true, process: None, paused: false };
         assert!(self.places.insert(id, place).is_none(), "replica {id} is new");
         self.launch(id);
     }
@@ -432,6 +440,7 @@ impl Cluster {
             ("--data-dir", self.data_dir(id).display().to_string()),
             ("--http-addr", place.http.to_string()),
             ("--peer-addr", place.peer.to_string()),
+            ("--remoting-addr", place.remoting.to_string()),
             ("--peers", peers.join(",")),
             ("--lease-ttl", millis(self.settings.lease_ttl)),
             ("--scan-interval", millis(self.settings.scan_interval)),

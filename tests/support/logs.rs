@@ -21,9 +21,9 @@ pub(crate) fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
-/// Its end.
+/// Its end, without what the logging library of a Java program says of itself.
 pub(crate) fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
+    let lines: Vec<&str> = log.lines().filter(|line| !line.contains(" |-")).collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 

@@ -28,17 +28,21 @@ impl Process {
         environment: &[(String, String)],
         log: PathBuf,
     ) -> Self {
+        let mut command = signpost();
+        command.args(args).arg("--exit-on-stdin-close").envs(environment.iter().cloned());
+        Self::start(name, command, log)
+    }
+
+    /// Starts any program that stops when its stdin ends, its output appended to the file `log`.
+    pub(crate) fn start(name: &str, mut command: Command, log: PathBuf) -> Self {
         let output = OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
         let errors = File::try_clone(&output).expect("a second handle");
-        let mut child = signpost()
-            .args(args)
-            .arg("--exit-on-stdin-close")
-            .envs(environment.iter().cloned())
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
             .spawn()
-            .expect("the binary starts");
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let stdin = child.stdin.take();
         Self { name: name.to_owned(), log, child, _stdin: stdin }
     }

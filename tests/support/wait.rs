@@ -15,17 +15,33 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 /// When [`PATIENCE`] is over; `Err` tells what was seen last.
-pub(crate) async fn until<T, E, F>(what: &str, mut look: impl FnMut() -> F) -> T
+pub(crate) async fn until<T, E, F>(what: &str, look: impl FnMut() -> F) -> T
 where
     E: Debug,
     F: Future<Output = Result<T, E>>,
 {
-    let deadline = Instant::now() + PATIENCE;
+    until_within(PATIENCE, what, look).await
+}
+
+/// The same for what may take longer, or must not take as long.
+///
+/// # Panics
+/// When `patience` is over; `Err` tells what was seen last.
+pub(crate) async fn until_within<T, E, F>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T
+where
+    E: Debug,
+    F: Future<Output = Result<T, E>>,
+{
+    let deadline = Instant::now() + patience;
     loop {
         match look().await {
             Ok(answer) => return answer,
             Err(seen) if Instant::now() >= deadline => {
-                panic!("not within {PATIENCE:?}: {what}; seen last: {seen:?}")
+                panic!("not within {patience:?}: {what}; seen last: {seen:?}")
             }
             Err(_) => sleep(LOOK_INTERVAL).await,
         }

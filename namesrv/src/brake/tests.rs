@@ -132,3 +132,14 @@ fn an_operator_may_release_it() {
     assert!(scene.judge().allows_removal());
     assert!(!scene.brake.holds());
 }
+
+#[test]
+fn those_who_closed_all_their_connections_count_before_they_are_gone() {
+    let mut scene = Scene::of(20);
+    for number in 0..10 {
+        assert!(scene.leases.set_left(&key(number), 1, true));
+    }
+    assert_eq!(scene.judge(), Verdict::Free);
+    scene.leases.set_left(&key(10), 1, true);
+    assert_eq!(scene.judge(), Verdict::Began(Missing { missing: 11, alive: 20 }));
+}

@@ -79,6 +79,7 @@ pub(super) fn register(
         topics,
         gone: Vec::new(),
         takeover,
+        mappings: BTreeMap::new(),
     })
 }
 

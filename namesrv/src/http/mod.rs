@@ -1,4 +1,4 @@
-//! The HTTP door: DESIGN §3.3 on axum.
+//! The HTTP door: the contract of docs/HTTP.md on axum.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | `brokers`, `topics`, `kv` | writes, and the tables as lists |
 //! | `routes` | route reads, waiting ones too |
 //! | `cluster` | operation: members, leadership, snapshot, alarms |
+//! | `nsaddr` | `/rocketmq/nsaddr`: where stock clients find the name servers |
 //! | `probes`, `metrics`, `standing` | `/livez`, `/readyz`, `/metrics` |
 //! | `query`, `body`, `names`, `convert` | strict reading of what comes from outside |
 //! | `reading`, `lists` | how fresh a read is to be; the tables as lists |
@@ -26,6 +27,7 @@ mod kv;
 mod lists;
 mod metrics;
 mod names;
+mod nsaddr;
 mod probes;
 mod problem;
 mod query;
@@ -113,6 +115,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/cluster/snapshot", post(cluster::snapshot)),
         ("/v1/alarms", get(cluster::alarms)),
         ("/v1/alarms/{kind}/release", post(cluster::release)),
+        ("/rocketmq/{subgroup}", get(nsaddr::addresses)),
         ("/livez", get(probes::live)),
         ("/readyz", get(probes::ready)),
         ("/metrics", get(probes::metrics)),

@@ -167,3 +167,35 @@ fn a_later_epoch_replaces_a_lease_and_an_earlier_one_does_not() {
     assert_eq!(ended.alive_since, None, "alive all the time");
     assert!(leases.is_empty());
 }
+
+#[test]
+fn who_left_is_missing_at_once_until_it_is_heard_of() {
+    let (mut leases, start) = table();
+    leases.grant(&key("a"), 7, TTL, Some(start), start);
+    leases.grant(&key("b"), 7, TTL, Some(start), start);
+    assert_eq!(leases.silent(start), 0);
+    assert!(leases.set_left(&key("a"), 7, true));
+    assert!(!leases.set_left(&key("a"), 6, true), "another epoch");
+    assert!(!leases.set_left(&key("c"), 7, true), "nobody");
+    assert_eq!(leases.silent(start), 1);
+    assert_eq!(leases.renew(&key("a"), 7, TTL, start), Renewal::Renewed);
+    assert_eq!(leases.silent(start), 0);
+    leases.set_left(&key("a"), 7, true);
+    leases.confirm(2, start, start);
+    assert_eq!(leases.silent(start), 0, "in a new term everything is told anew");
+    leases.set_left(&key("a"), 7, true);
+    leases.set_left(&key("a"), 7, false);
+    assert_eq!(leases.silent(start), 0, "it has a connection after all");
+}
+
+#[test]
+fn a_lease_renewed_after_the_question_was_asked_does_not_end() {
+    let (mut leases, start) = table();
+    leases.grant(&key("a"), 7, TTL, Some(start), start);
+    leases.renew(&key("a"), 7, TTL, start + seconds(5));
+    assert!(!leases.mark_expiring_if_quiet_since(&key("a"), 7, start + seconds(4)));
+    assert_eq!(leases.renew(&key("a"), 7, TTL, start + seconds(5)), Renewal::Renewed);
+    assert!(!leases.mark_expiring_if_quiet_since(&key("a"), 6, start + seconds(5)));
+    assert!(leases.mark_expiring_if_quiet_since(&key("a"), 7, start + seconds(5)));
+    assert_eq!(leases.renew(&key("a"), 7, TTL, start + seconds(6)), Renewal::Expiring);
+}

@@ -2,7 +2,7 @@
 //!
 //! It runs on every replica and acts only while its replica leads. Renewing a lease and marking it
 //! as expiring are steps of one owner, under one lock that is never held across a wait. The rules
-//! that keep claim 7 ("a lease never ends early") stand in DESIGN §2, "How 7 is kept":
+//! that keep claim 7 ("a lease never ends early") stand in docs/GUARANTEES.md, "How 7 is kept":
 //!
 //! | rule | kept in |
 //! | --- | --- |
@@ -10,9 +10,15 @@
 //! | the table belongs to one term and one unbroken run of rounds | [`Lessor::confirm`], [`crate::leases`] |
 //! | nothing is acknowledged while an expiry is undecided | [`Lessor::judge`], [`expiry`] |
 //! | the scanner proposes after a confirmed round only, and only what was overdue twice | [`scan`] |
+//!
+//! Beside the silent it ends the leases of brokers on 9876 that closed all their connections
+//! ([`closures`], judged by the rules of [`presence`]).
 
+mod closures;
 mod expiry;
+pub(crate) mod presence;
 mod scan;
+mod unchanged;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use signpost_raft::machine::{Index, NodeId};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::alarms::{Alarms, MASS_EXPIRY};
@@ -38,11 +44,13 @@ use crate::routes::command::BrokerKey;
 use crate::routes::tables::RouteTables;
 
 use expiry::Fate;
+use presence::Presence;
 
 /// What only one may touch at a time.
 struct Owner {
     leases: Leases,
     brake: Brake,
+    presence: Presence,
     /// Expiries that this replica has proposed and whose fate it does not know yet. They outlast
     /// a change of term: as long as the proposal may still reach a log, the lease is expiring.
     pending: BTreeMap<(BrokerKey, Index), watch::Sender<Fate>>,
@@ -66,6 +74,8 @@ pub(crate) struct Lessor {
     published: Arc<Published>,
     alarms: Arc<Alarms>,
     owner: Mutex<Owner>,
+    /// Somebody has left: whoever waits for the next departure to be due looks again.
+    departed: Notify,
     pub(crate) counters: LessorCounters,
 }
 
@@ -100,8 +110,10 @@ impl Lessor {
                 // A follower waits for max plus a random time up to max before it stands.
                 leases: Leases::new(2 * config.timings.election_timeout_max),
                 brake: Brake::new(config.brake),
+                presence: Presence::new(config.remoting.close_grace),
                 pending: BTreeMap::new(),
             }),
+            departed: Notify::new(),
             counters: LessorCounters::default(),
         }
     }
@@ -222,6 +234,7 @@ impl Lessor {
                 if owner.brake.rearm() {
                     self.alarms.clear(MASS_EXPIRY);
                 }
+                owner.presence.clear();
                 owner.reconcile(&serving.tables, now);
                 for (key, epoch) in owner.pending.keys() {
                     owner.leases.mark_expiring(key, *epoch);
@@ -270,6 +283,7 @@ impl Lessor {
                 RegistrationEvent::Unregistered
                 | RegistrationEvent::AddressReused
                 | RegistrationEvent::Expired(_) => {
+                    owner.presence.settle(&change.key, change.epoch);
                     if let Some(ended) = owner.leases.end(&change.key, change.epoch) {
                         let own_request = !matches!(change.what, RegistrationEvent::Expired(_));
                         owner.brake.removed(ended, own_request, now);

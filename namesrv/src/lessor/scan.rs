@@ -97,7 +97,7 @@ impl Lessor {
         released || cleared
     }
 
-    fn tell(&self, verdict: Verdict) {
+    pub(super) fn tell(&self, verdict: Verdict) {
         let share = |Missing { missing, alive }: Missing| {
             format!("{missing} of the {alive} brokers that were alive a ttl ago are missing")
         };

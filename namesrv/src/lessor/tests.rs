@@ -1,4 +1,4 @@
-//! "How 7 is kept" (DESIGN §2), line by line: each test fails when its line is taken out.
+//! "How 7 is kept" (docs/GUARANTEES.md), line by line: each test fails when its line is taken out.
 
 use std::future::Future;
 use std::sync::Arc;

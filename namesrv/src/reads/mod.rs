@@ -9,9 +9,11 @@
 //! | --- | --- |
 //! | [`freshness`] | rounds, and what an answer says about its age |
 //! | `waiters` | who waits for which topic |
+//! | [`forms`] | the ways in which a route is written |
 //! | `answers` | encoded answers, kept |
 
 mod answers;
+pub mod forms;
 pub mod freshness;
 mod waiters;
 
@@ -24,6 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Answers;
+pub use self::forms::RouteForm;
 use self::freshness::Rounds;
 pub use self::freshness::{Consistency, Freshness};
 use self::waiters::Waiters;
@@ -187,6 +190,25 @@ impl Reads {
         self.published.load()
     }
 
+    /// Looks at the published tables as they are; `look` must be quick.
+    ///
+    /// # Errors
+    /// When this replica must not answer from its tables at all: removed, or never fed.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&View) -> T) -> Result<T, ServiceError> {
+        self.rounds.may_answer()?;
+        Ok(look(&self.published.peek()))
+    }
+
+    /// A topic's route in this form, out of the tables of a read; None when it does not exist.
+    pub(crate) fn route_in(&self, view: &View, topic: &str, form: RouteForm) -> Option<Bytes> {
+        self.encoded_at(topic, form, view).0
+    }
+
+    /// Do routes carry the order configuration of their topic?
+    pub(crate) fn with_order_conf(&self) -> bool {
+        self.with_order_conf
+    }
+
     pub(crate) fn rounds(&self) -> &Rounds {
         &self.rounds
     }
@@ -283,8 +305,7 @@ impl Reads {
 
     fn answer(&self, topics: &[Topic], view: &View) -> RouteAnswers {
         let answer = |topic: &Topic| {
-            let (exists, modified) = self.modified_of(topic, &view.tables);
-            let json = exists.then(|| self.encoded(topic, modified, &view.tables)).flatten();
+            let (json, modified) = self.encoded_at(topic, RouteForm::PLAIN, view);
             RouteAnswer { topic: topic.clone(), json, modified }
         };
         let routes: Vec<RouteAnswer> = topics.iter().map(answer).collect();
@@ -292,15 +313,34 @@ impl Reads {
         RouteAnswers { routes, modified, freshness: self.rounds.freshness(view.applied) }
     }
 
-    fn encoded(&self, topic: &str, modified: Index, tables: &RouteTables) -> Option<Bytes> {
-        if let Some(json) = self.answers.get(topic, modified) {
-            return Some(json);
+    /// A topic's route, if it exists, and the index of its last change.
+    fn encoded_at(&self, topic: &str, form: RouteForm, view: &View) -> (Option<Bytes>, Index) {
+        if let Some((modified, bytes)) = self.answers.at(topic, form, view.applied) {
+            return (Some(bytes), modified);
+        }
+        let (exists, modified) = self.modified_of(topic, &view.tables);
+        let encoded = || self.encoded(topic, form, modified, &view.tables);
+        let bytes = exists.then(encoded).flatten();
+        if bytes.is_some() {
+            self.answers.checked(topic, modified, view.applied);
+        }
+        (bytes, modified)
+    }
+
+    fn encoded(
+        &self,
+        topic: &str,
+        form: RouteForm,
+        modified: Index,
+        tables: &RouteTables,
+    ) -> Option<Bytes> {
+        if let Some(bytes) = self.answers.get(topic, form, modified) {
+            return Some(bytes);
         }
         let route = tables.route(topic, self.with_order_conf)?;
-        let json = serde_json::to_vec(&route).expect("a route is made of strings and numbers");
-        let json = Bytes::from(json);
-        self.answers.put(topic, modified, json.clone());
-        Some(json)
+        let bytes = forms::encode(topic, route, form);
+        self.answers.put(topic, form, modified, bytes.clone());
+        Some(bytes)
     }
 }
 

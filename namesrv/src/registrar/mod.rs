@@ -1,9 +1,10 @@
-//! Registrations, compared at the leader with what the broker registered last (DESIGN §2,
-//! "Registrations"): only what differs is proposed, with the base that it was compared with, and
-//! what says nothing new only renews the lease.
+//! Registrations, compared at the leader with what the broker registered last
+//! (docs/GUARANTEES.md, "Registrations"): only what differs is proposed, with the base that it was
+//! compared with, and what says nothing new only renews the lease.
 
 mod locks;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use signpost_raft::machine::{Index, NodeId};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use self::locks::KeyedLocks;
 use crate::alarms::{Alarms, NAME_IN_TWO_CLUSTERS};
-use crate::answers::{Heartbeat, Patched, Registered};
+use crate::answers::{Compared, Heartbeat, Patched, Registered};
 use crate::config::NodeConfig;
 use crate::errors::{ServiceError, Unavailable};
 use crate::lessor::{Judged, Lessor, wait_for_fate};
@@ -20,7 +21,9 @@ use crate::machine::Published;
 use crate::proposals::Proposals;
 use crate::reads::freshness::Rounds;
 use crate::routes::admission::Admission;
-use crate::routes::command::{BrokerKey, Patch, Refusal, Register, RouteCommand, RouteOutcome};
+use crate::routes::command::{
+    BrokerKey, Claim, Patch, Refusal, Register, RouteCommand, RouteOutcome,
+};
 use crate::routes::tables::RouteTables;
 
 /// How often a registration is compared anew when what it was compared with has moved, or when a
@@ -67,12 +70,39 @@ impl Registrar {
         register: &Register,
         deadline: Instant,
     ) -> Result<Registered, ServiceError> {
+        Ok(self.compare(register, None, deadline).await?.registered)
+    }
+
+    /// Registers a stock broker. `former` is the epoch that an earlier connection of this broker to
+    /// the same replica renewed last, when this registration is the first on its connection: if
+    /// that is the live one, another process has begun, or the same one anew, and so does an epoch.
+    /// Otherwise the registration joins whatever is live, or else a broker's connections to several
+    /// replicas would never stop superseding each other.
+    ///
+    /// # Errors
+    /// As [`Registrar::register`].
+    pub(crate) async fn register_stock(
+        &self,
+        register: &Register,
+        former: Option<Index>,
+        deadline: Instant,
+    ) -> Result<Compared, ServiceError> {
+        self.compare(register, former, deadline).await
+    }
+
+    async fn compare(
+        &self,
+        register: &Register,
+        former: Option<Index>,
+        deadline: Instant,
+    ) -> Result<Compared, ServiceError> {
         let _turn = self.locks.turn(&register.key, deadline).await?;
         // What is proposed is judged again by apply, against the tables as they are then. Only what
         // is answered from here needs a round.
         let mut confirmed: Option<Round> = None;
         for _ in 0..TRIES_MAX {
             let serving = self.published.load();
+            let register = &*successor(&serving.tables, register, former);
             let command = match (serving.tables.admit(register), confirmed.take()) {
                 (Admission::Change(change), _) => change.narrow(register),
                 (Admission::NewEpoch { .. }, _) => register.clone(),
@@ -82,8 +112,10 @@ impl Registrar {
                     continue;
                 }
                 (Admission::Unchanged { epoch }, Some(round)) => {
+                    let live = serving.tables.registration(&register.key);
+                    let content_digest = live.map(|live| live.content_digest);
                     match self.unchanged(&round, register, epoch, deadline).await? {
-                        Some(registered) => return Ok(registered),
+                        Some(registered) => return Ok(Compared { registered, content_digest }),
                         None => continue,
                     }
                 }
@@ -94,6 +126,7 @@ impl Registrar {
             // Not kept alive across the wait: other versions of the tables share most of it.
             drop(serving);
             let is_narrow = command.base.is_some();
+            let is_successor = former.is_some() && command.claim.is_some();
             let Applied { index, outcome } =
                 self.proposals.propose(RouteCommand::Register(command), deadline).await?;
             match outcome {
@@ -102,10 +135,14 @@ impl Registrar {
                         self.lessor.renew_written(&register.key, epoch, deadline).await?;
                     }
                     let lease_ttl_ms = register.lease_ttl_ms;
-                    return Ok(Registered { epoch, index, lease_ttl_ms, changed, master });
+                    let registered = Registered { epoch, index, lease_ttl_ms, changed, master };
+                    return Ok(Compared { registered, content_digest: None });
                 }
                 RouteOutcome::Refused(Refusal::Moved { .. } | Refusal::NotRegistered)
                     if is_narrow => {}
+                // These tables lagged behind: somebody else has begun this epoch's successor.
+                RouteOutcome::Refused(Refusal::Superseded { .. } | Refusal::Stale { .. })
+                    if is_successor => {}
                 RouteOutcome::Refused(refusal) => return Err(self.refused(&register.key, refusal)),
                 other => return Err(unexpected(&other)),
             }
@@ -214,11 +251,24 @@ impl Registrar {
 
 /// For slaves: the live master's address and HA address.
 fn master_of(tables: &RouteTables, key: &BrokerKey) -> Option<(String, String)> {
-    if key.id == 0 {
-        return None;
+    if key.id == 0 { None } else { tables.master(&key.name) }
+}
+
+/// The same registration as that of a process that follows the live one, if the live epoch is this
+/// former one. A broker at another address is another process anyway.
+fn successor<'a>(
+    tables: &RouteTables,
+    register: &'a Register,
+    former: Option<Index>,
+) -> Cow<'a, Register> {
+    match tables.registration(&register.key) {
+        Some(live) if former == Some(live.epoch) && *live.address == *register.address => {
+            let incarnation = live.claim.incarnation.saturating_add(1);
+            let claim = Some(Claim { incarnation, seq: 1 });
+            Cow::Owned(Register { claim, ..register.clone() })
+        }
+        _ => Cow::Borrowed(register),
     }
-    let master = tables.registration(&BrokerKey { id: 0, ..key.clone() })?;
-    Some((master.address.to_string(), master.ha_address.to_string()))
 }
 
 /// Apply answered something that its command has no use for: a fault of this program.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::alarms::NAME_IN_TWO_CLUSTERS;
+use crate::answers::{Renewal, RenewalAnswer};
 use crate::config::NodeConfig;
 use crate::errors::{ServiceError, Unavailable};
 use crate::fake_log::{FakeLog, Fate, Proposals, Rounds, master, queues, registration};
@@ -297,4 +298,79 @@ async fn an_unreasonable_ttl_is_refused() {
     let refused = scene.register(register).await.expect_err("too short");
     assert_eq!(refused.wire().field, Some("leaseTtlMs"));
     assert_eq!(scene.log.proposed(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stock_broker_begins_anew_only_where_its_former_connection_renewed_the_live_epoch() {
+    let scene = Scene::new();
+    let register = async |former| {
+        let deadline = scene.service.deadline(None);
+        let compared = scene.service.register_stock(stock(&["A", "B"]), former, deadline).await;
+        compared.expect("registered")
+    };
+    let first = register(None).await;
+    assert_eq!(first.content_digest, None, "what a write made of the content is not known yet");
+    let epoch = first.registered.epoch;
+    // Another replica's connection, one that knows of an older epoch, and one of a later.
+    for former in [None, Some(epoch - 1), Some(epoch + 9)] {
+        let joined = register(former).await;
+        assert_eq!((joined.registered.epoch, joined.registered.changed), (epoch, false));
+        assert!(joined.content_digest.is_some());
+    }
+    let second = register(Some(epoch)).await.registered;
+    assert!(second.epoch > epoch && second.changed);
+    assert_eq!(register(Some(epoch)).await.registered.epoch, second.epoch, "begun once");
+    assert_eq!(scene.log.proposed().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_that_somebody_else_began_first_is_joined() {
+    let scene = Scene::new();
+    let deadline = scene.service.deadline(None);
+    let register = |former| scene.service.register_stock(stock(&["A", "B"]), former, deadline);
+    let epoch = register(None).await.expect("registered").registered.epoch;
+    scene.log.set_proposals(Proposals::Hold);
+    let late = {
+        let service = Arc::clone(&scene.service);
+        tokio::spawn(async move {
+            service.register_stock(stock(&["A", "B", "C"]), Some(epoch), deadline).await
+        })
+    };
+    while scene.log.held() == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    // Through another leader, whose entries this one inherits before its own is applied.
+    let claim = Some(Claim { incarnation: 2, seq: 1 });
+    let begun = scene.log.apply(RouteCommand::Register(Register { claim, ..stock(&["A", "B"]) }));
+    scene.log.set_proposals(Proposals::Apply);
+    scene.log.settle(Fate::Apply);
+    let late = late.await.expect("no panic").expect("joined").registered;
+    assert_eq!(late.epoch, begun.index);
+    assert!(scene.service.reads().peek().tables.topic("C").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeats_are_answered_one_by_one_in_one_call() {
+    let scene = Scene::new();
+    let deadline = scene.service.deadline(None);
+    let register = |register| scene.service.register_stock(register, None, deadline);
+    let epoch = register(stock(&["A", "B"])).await.expect("registered").registered.epoch;
+    let compared = register(stock(&["A", "B"])).await.expect("unchanged");
+    let content_digest = compared.content_digest.expect("compared");
+    let renewal = |epoch, content_digest| Renewal { key: master("a"), epoch, content_digest };
+    let renewals = vec![
+        renewal(epoch, Some(content_digest)),
+        renewal(epoch, None),
+        renewal(epoch, Some(content_digest ^ 1)),
+        renewal(epoch + 1, Some(content_digest)),
+        Renewal { key: master("nobody"), epoch, content_digest: None },
+    ];
+    let unchanged = RenewalAnswer::Unchanged { master: None };
+    let anew = RenewalAnswer::CompareAnew;
+    let answers = scene.service.renew_unchanged(renewals, deadline).await;
+    let expected = vec![unchanged.clone(), unchanged, anew.clone(), anew.clone(), anew];
+    assert_eq!(answers, Ok(expected));
+    scene.log.set_rounds(Rounds::Hold);
+    let refused = scene.service.renew_unchanged(vec![renewal(epoch, None)], deadline).await;
+    assert_eq!(refused, Err(Unavailable::NoQuorum.into()));
 }

@@ -1,14 +1,16 @@
 //! Whether a write may be made, judged by the tables alone.
 //!
 //! One function for each kind of write, used by apply and by the leader's pre-check, so that the
-//! two can't disagree (DESIGN claim 5 and "Registrations").
+//! two can't disagree (docs/GUARANTEES.md, claim 5 and "Registrations").
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use signpost_raft::machine::Index;
 
 use super::command::{
-    Base, BrokerKey, Claim, DataVersion, Door, Patch, Refusal, Register, Unregister,
+    Base, BrokerKey, Claim, DataVersion, Door, Patch, QueueMapping, Refusal, Register, Topic,
+    Unregister,
 };
 use super::content::Difference;
 use super::row::Registration;
@@ -43,6 +45,8 @@ pub struct Change<'a> {
     pub claim: Claim,
     /// What differs.
     pub difference: Difference<'a>,
+    /// Mappings of static topics that come with it; a patch has none.
+    pub mappings: Option<&'a BTreeMap<Topic, QueueMapping>>,
 }
 
 impl Change<'_> {
@@ -68,7 +72,19 @@ impl Change<'_> {
             lease_ttl_ms: whole.lease_ttl_ms,
             enable_acting_master: whole.enable_acting_master,
             takeover: whole.takeover,
+            mappings: self.mappings(whole),
         }
+    }
+}
+
+impl Change<'_> {
+    fn mappings(&self, whole: &Register) -> BTreeMap<Topic, QueueMapping> {
+        if whole.mappings.is_empty() {
+            return BTreeMap::new();
+        }
+        let changed = self.difference.topics.iter().map(|(topic, ..)| *topic);
+        let mapped = changed.filter_map(|topic| whole.mappings.get_key_value(topic));
+        mapped.map(|(topic, mapping)| (topic.clone(), mapping.clone())).collect()
     }
 }
 
@@ -164,7 +180,11 @@ impl RouteTables {
         }
         let current = self.filter_servers(&register.key);
         let filter_servers = register.filter_servers.as_deref().unwrap_or(current);
-        let difference = Difference::of_register(live, register, filter_servers);
+        let has_its_queues = |topic: &str| {
+            let row = self.topic(topic).and_then(|row| row.queue(&register.key.name));
+            row.is_some_and(|row| row.registered)
+        };
+        let difference = Difference::of_register(live, register, filter_servers, has_its_queues);
         if claim.seq == live.claim.seq {
             return if difference.is_empty() {
                 unchanged
@@ -180,7 +200,8 @@ impl RouteTables {
         if is_late || (register.claim.is_none() && difference.is_empty()) {
             return unchanged;
         }
-        Admission::Change(Change { base: live.base(), claim, difference })
+        let mappings = Some(&register.mappings);
+        Admission::Change(Change { base: live.base(), claim, difference, mappings })
     }
 
     fn refuse_new_epoch(
@@ -240,7 +261,12 @@ impl RouteTables {
         }
         let difference = Difference::of_patch(live, patch, self.filter_servers(&patch.key));
         if patch.claim.seq > live.claim.seq {
-            return Admission::Change(Change { base: live.base(), claim: patch.claim, difference });
+            return Admission::Change(Change {
+                base: live.base(),
+                claim: patch.claim,
+                difference,
+                mappings: None,
+            });
         }
         if patch.claim.seq == live.claim.seq && difference.is_empty() {
             return Admission::Unchanged { epoch: live.epoch };

@@ -2,7 +2,8 @@
 //! tables, the log index and the command.
 //!
 //! It looks at no clock, no randomness and no hash map's order, so that every replica comes to the
-//! same tables and the same outcome (DESIGN §3.1, claims 2 and 9). A refused command changes nothing.
+//! same tables and the same outcome (docs/GUARANTEES.md, claims 2 and 9). A refused command changes
+//! nothing.
 
 use signpost_raft::machine::Index;
 

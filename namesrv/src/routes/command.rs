@@ -52,7 +52,29 @@ pub struct QueueConfig {
     pub order: bool,
 }
 
-/// Where a registration came from: the two doors have different rules (DESIGN "Registrations").
+/// RocketMQ's `TopicQueueMappingInfo`: which queues of a static topic one broker owns (5.x). Kept and
+/// handed out as it came. Serialises to RocketMQ's JSON, keys sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueMapping {
+    /// The broker that owns them.
+    pub bname: BrokerName,
+    /// The topic's queue → the broker's queue.
+    pub curr_id_map: BTreeMap<i32, i32>,
+    /// Set while the mapping is being moved.
+    pub dirty: bool,
+    /// Grows with each move; clients follow the newest.
+    pub epoch: i64,
+    /// `__global__`, mostly.
+    pub scope: String,
+    /// The topic.
+    pub topic: Topic,
+    /// How many queues the topic has on all brokers.
+    pub total_queues: i32,
+}
+
+/// Where a registration came from: the two doors have different rules (docs/GUARANTEES.md,
+/// "Registrations").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Door {
     /// `PUT` or `PATCH`: sequence numbers order, content decides, topics are replaced.
@@ -112,6 +134,8 @@ pub struct Register {
     pub gone: Vec<Topic>,
     /// May replace a live process that stands at another address.
     pub takeover: bool,
+    /// Static topics: what this broker owns of them. Only of topics that are in `topics`.
+    pub mappings: BTreeMap<Topic, QueueMapping>,
 }
 
 /// A change of some topics of a live registration (`PATCH`).

@@ -1,15 +1,14 @@
 //! What a broker last registered, as hashes, and how a new registration differs from it.
 //!
 //! Registrations are compared with this and not with the route tables, or else a wiped permission
-//! or a deleted topic would come back with the next repeat (DESIGN, "Registrations").
-
-use std::collections::BTreeMap;
+//! or a deleted topic would come back with the next repeat (docs/GUARANTEES.md,
+//! "Registrations").
 
 use imbl::OrdMap;
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::command::{DataVersion, Door, Patch, QueueConfig, Register, Topic};
+use super::command::{DataVersion, Door, Patch, QueueConfig, QueueMapping, Register, Topic};
 use super::row::{Name, Registration};
 
 /// A hash for each topic of a registration, and their running sum.
@@ -76,8 +75,11 @@ fn share(topic: &str, hash: u64) -> u64 {
 }
 
 /// Hash of what a registration says of one topic.
-pub(super) fn topic_hash(queues: &QueueConfig) -> u64 {
-    hash_of(queues)
+pub(super) fn topic_hash(queues: &QueueConfig, mapping: Option<&QueueMapping>) -> u64 {
+    match mapping {
+        None => hash_of(queues),
+        Some(mapping) => hash_of(&(queues, mapping)),
+    }
 }
 
 /// Everything that a registration says beside its topics.
@@ -152,18 +154,23 @@ impl<'a> Difference<'a> {
     }
 
     /// What `register` changes in `live`. Without a base its topics are the whole content over
-    /// HTTP, and are merged on 9876.
+    /// HTTP, and are merged on 9876. `has_its_queues`: do the tables hold queues of this topic that
+    /// the broker itself has registered?
     pub(super) fn of_register(
         live: &Registration,
         register: &'a Register,
         filter_servers: &[String],
+        has_its_queues: impl Fn(&str) -> bool,
     ) -> Self {
         let content = &live.content;
         // RocketMQ 5.x, RouteInfoManager.registerBroker: under an unchanged data version only
         // topics that are not yet known are taken.
         let known_stay =
             register.door == Door::Remoting && register.data_version == live.data_version;
-        let topics = changed_topics(content, &register.topics, known_stay);
+        // A broker that has changed something since, and has a topic whose queues were deleted, has
+        // made it again, as far as can be told: made just as it was, it has the same hash.
+        let may_return = |topic: &str| register.door == Door::Remoting && !has_its_queues(topic);
+        let topics = changed_topics(content, register, known_stay, may_return);
         let gone = if register.base.is_none() && register.door == Door::Http {
             let listed = |topic: &Name| register.topics.contains_key(&**topic);
             content.iter().map(|(topic, _)| topic).filter(|topic| !listed(topic)).cloned().collect()
@@ -184,7 +191,7 @@ impl<'a> Difference<'a> {
         let mut topics = Vec::new();
         for (topic, queues) in &patch.topics {
             let Some(queues) = queues else { continue };
-            let hash = topic_hash(queues);
+            let hash = topic_hash(queues, None);
             if live.content.get(topic) != Some(hash) {
                 topics.push((topic, queues, hash));
             }
@@ -199,17 +206,18 @@ impl<'a> Difference<'a> {
 
 fn changed_topics<'a>(
     content: &Content,
-    topics: &'a BTreeMap<Topic, QueueConfig>,
+    register: &'a Register,
     known_stay: bool,
+    may_return: impl Fn(&str) -> bool,
 ) -> Vec<(&'a Topic, &'a QueueConfig, u64)> {
     let mut changed = Vec::new();
-    for (topic, queues) in topics {
+    for (topic, queues) in &register.topics {
         let known = content.get(topic);
         if known_stay && known.is_some() {
             continue;
         }
-        let hash = topic_hash(queues);
-        if known != Some(hash) {
+        let hash = topic_hash(queues, register.mappings.get(topic));
+        if known != Some(hash) || may_return(topic) {
             changed.push((topic, queues, hash));
         }
     }

@@ -1,4 +1,4 @@
-//! The highest claim of each broker that is gone (DESIGN, claim 5).
+//! The highest claim of each broker that is gone (docs/GUARANTEES.md, claim 5).
 //!
 //! A live broker's highest claim stands in its registration, so a key is in one place only. The
 //! number of fences is bounded; the one that was removed longest ago goes first, on every replica
@@ -11,7 +11,7 @@ use imbl::{OrdMap, OrdSet};
 use super::command::BrokerKey;
 use super::row::{Fence, Row};
 
-/// How many removed brokers are remembered (DESIGN, claim 5).
+/// How many removed brokers are remembered (docs/GUARANTEES.md, claim 5).
 pub const FENCES_MAX: usize = 100_000;
 
 /// What is remembered of brokers that are gone.

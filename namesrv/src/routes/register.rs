@@ -1,7 +1,7 @@
 //! Applying a registration or a patch, after `admission.rs` has judged it.
 //!
 //! The order of steps is that of RocketMQ's `RouteInfoManager.registerBroker` (5.3.3), with what
-//! DESIGN "Registrations" says about the two doors.
+//! docs/GUARANTEES.md, "Registrations", says about the two doors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use signpost_raft::machine::Index;
 
 use super::admission::{Admission, Change};
 use super::changes::RegistrationEvent;
-use super::command::{BrokerKey, Claim, Door, Patch, QueueConfig, Register, RouteOutcome};
+use super::command::{
+    BrokerKey, Claim, Door, Patch, QueueConfig, QueueMapping, Register, RouteOutcome,
+};
 use super::content::{Content, rest_hash_of, topic_hash};
 use super::row::{BrokerRow, Name, QueueRow, Registration, Slot};
 use super::tables::RouteTables;
@@ -18,7 +20,7 @@ use super::topics::WRITE;
 
 /// Topics that a registration adds or changes, and those that it no longer lists.
 struct Listing<'a> {
-    topics: Vec<(Name, &'a QueueConfig)>,
+    topics: Vec<(Name, &'a QueueConfig, Option<&'a QueueMapping>)>,
     gone: Vec<Name>,
 }
 
@@ -68,8 +70,9 @@ impl RouteTables {
         let mut listing = Listing { topics: Vec::new(), gone: Vec::new() };
         for (topic, queues) in &register.topics {
             let name = self.topic_name(topic);
-            registration.content.set(name.clone(), topic_hash(queues));
-            listing.topics.push((name, queues));
+            let mapping = register.mappings.get(topic);
+            registration.content.set(name.clone(), topic_hash(queues, mapping));
+            listing.topics.push((name, queues, mapping));
         }
         if register.door == Door::Http {
             let unlisted = |topic: &&Name| !register.topics.contains_key(&***topic);
@@ -122,7 +125,7 @@ impl RouteTables {
         for (topic, queues, hash) in &difference.topics {
             let name = self.topic_name(topic);
             registration.content.set(name.clone(), *hash);
-            topics.push((name, *queues));
+            topics.push((name, *queues, change.mappings.and_then(|of| of.get(*topic))));
         }
         for topic in &difference.gone {
             registration.content.remove(topic);
@@ -200,10 +203,11 @@ impl RouteTables {
                 self.remove_queue(index, topic, &broker);
             }
         }
-        for (topic, queues) in listing.topics {
+        for (topic, queues, mapping) in listing.topics {
             let mut queues = queues.clone();
             queues.perm &= perm_mask;
-            self.put_queue(index, &topic, &broker, QueueRow { queues, registered: true });
+            let mapping = mapping.cloned().map(Arc::new);
+            self.put_queue(index, &topic, &broker, QueueRow { queues, registered: true, mapping });
         }
     }
 

@@ -1,7 +1,7 @@
 //! Taking a registration away: from the live and filter-server tables, then the address table, then
 //! the cluster table, then every topic (RocketMQ's `RouteInfoManager.unRegisterBroker`, 5.3.3).
 //!
-//! Whatever the reason, its highest claim stays behind as a fence (DESIGN claim 5).
+//! Whatever the reason, its highest claim stays behind as a fence (docs/GUARANTEES.md, claim 5).
 
 use signpost_raft::machine::Index;
 

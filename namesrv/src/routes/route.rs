@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use signpost_raft::machine::Index;
 
-use super::command::BrokerKey;
+use super::command::{BrokerKey, QueueMapping};
 use super::kv::ORDER_TOPIC_CONFIG;
 use super::row::{BrokerRow, Name};
 use super::tables::RouteTables;
@@ -24,6 +24,9 @@ pub struct RouteView {
     pub order_topic_conf: Option<Name>,
     /// Queues, sorted by broker name.
     pub queue_datas: Vec<QueueData>,
+    /// Static topics: which queues each broker owns; absent when the topic is none (5.x).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub topic_queue_mapping_by_broker: BTreeMap<Name, Arc<QueueMapping>>,
     /// Index of the route's last change.
     #[serde(skip)]
     pub modified: Index,
@@ -76,6 +79,7 @@ impl RouteTables {
             filter_server_table: BTreeMap::new(),
             order_topic_conf: None,
             queue_datas: Vec::with_capacity(row.queues.len()),
+            topic_queue_mapping_by_broker: BTreeMap::new(),
             modified: row.modified,
         };
         for (name, queue) in &row.queues {
@@ -86,6 +90,9 @@ impl RouteTables {
                 topic_sys_flag: queue.queues.sys_flag,
                 write_queue_nums: queue.queues.write_queues,
             });
+            if let Some(mapping) = &queue.mapping {
+                view.topic_queue_mapping_by_broker.insert(name.clone(), mapping.clone());
+            }
             let Some(broker) = self.broker(name) else { continue };
             view.modified = view.modified.max(broker.modified);
             view.broker_datas.push(broker_data(name, broker));

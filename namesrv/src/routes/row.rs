@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use signpost_raft::machine::Index;
 
-use super::command::{BrokerKey, Claim, DataVersion, Door, QueueConfig};
+use super::command::{BrokerKey, Claim, DataVersion, Door, QueueConfig, QueueMapping};
 use super::content::Content;
 
 /// A topic's, broker's, cluster's or namespace's name, shared between the tables.
@@ -23,6 +23,8 @@ pub struct QueueRow {
     /// Listed by the broker itself. A row that an operator made is not, and outlives a
     /// registration that does not list it.
     pub registered: bool,
+    /// What the broker owns of it, if it is a static topic.
+    pub mapping: Option<Arc<QueueMapping>>,
 }
 
 /// One topic of `topicQueueTable`. A topic without queues does not exist.
@@ -111,7 +113,7 @@ pub struct KvRow {
     pub modified: Index,
 }
 
-/// What is remembered of a broker that is gone (DESIGN, claim 5).
+/// What is remembered of a broker that is gone (docs/GUARANTEES.md, claim 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fence {
     /// The highest incarnation and seq that it ever claimed.

@@ -34,7 +34,8 @@ impl RouteTables {
             let broker = self.name(&broker);
             let before = self.topic(&topic).and_then(|row| row.queue(&broker));
             let registered = before.is_some_and(|row| row.registered);
-            let row = QueueRow { queues, registered };
+            let mapping = before.and_then(|row| row.mapping.clone());
+            let row = QueueRow { queues, registered, mapping };
             changed += u32::from(self.put_queue(index, &topic, &broker, row));
         }
         RouteOutcome::Written { changed }

@@ -44,7 +44,9 @@ impl RouteTables {
         if before.as_ref() == Some(&row) {
             return false;
         }
-        let visible = before.as_ref().is_none_or(|before| before.queues != row.queues);
+        let visible = before
+            .as_ref()
+            .is_none_or(|before| before.queues != row.queues || before.mapping != row.mapping);
         let topic = topic.clone();
         if let Some(before) = before {
             self.debit(&queue_row(&topic, broker, before));

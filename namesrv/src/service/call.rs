@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 use signpost_raft::codec::{self, CodecError};
 use signpost_raft::machine::{Index, NodeId};
 
-use crate::answers::{Alarm, Heartbeat, Patched, Registered, Renewed, Written};
+use crate::answers::{
+    Alarm, Compared, Heartbeat, Patched, Registered, Renewal, RenewalAnswer, Renewed, Written,
+};
 use crate::errors::ServiceError;
+use crate::lessor::presence::Standing;
 use crate::routes::command::{
-    BrokerName, ClusterName, Patch, QueueConfig, Register, Topic, Unregister,
+    BrokerKey, BrokerName, ClusterName, Patch, QueueConfig, Register, Topic, Unregister,
 };
 
 /// What only the leader can do. Sent between replicas: variants are only ever appended.
@@ -20,17 +23,47 @@ pub(super) enum Request {
     Patch(Patch),
     Heartbeat(Heartbeat),
     Unregister(Unregister),
-    SetWritePermission { cluster: Option<ClusterName>, broker_name: BrokerName, writable: bool },
-    PutTopic { topic: Topic, brokers: BTreeMap<BrokerName, QueueConfig> },
-    DeleteTopic { topic: Topic, cluster: Option<ClusterName> },
-    PutKv { namespace: String, key: String, value: String, if_index: Option<Index> },
-    DeleteKv { namespace: String, key: String, if_index: Option<Index> },
-    AddMember { id: NodeId, peer: String },
+    SetWritePermission {
+        cluster: Option<ClusterName>,
+        broker_name: BrokerName,
+        writable: bool,
+    },
+    PutTopic {
+        topic: Topic,
+        brokers: BTreeMap<BrokerName, QueueConfig>,
+    },
+    DeleteTopic {
+        topic: Topic,
+        cluster: Option<ClusterName>,
+    },
+    PutKv {
+        namespace: String,
+        key: String,
+        value: String,
+        if_index: Option<Index>,
+    },
+    DeleteKv {
+        namespace: String,
+        key: String,
+        if_index: Option<Index>,
+    },
+    AddMember {
+        id: NodeId,
+        peer: String,
+    },
     PromoteMember(NodeId),
     RemoveMember(NodeId),
     TransferLeadership(NodeId),
     Alarms,
     ReleaseAlarm(String),
+    RegisterStock {
+        register: Register,
+        former: Option<Index>,
+    },
+    RenewUnchanged(Vec<Renewal>),
+    Left(Vec<(BrokerKey, Index)>),
+    /// The one call that the leader makes, and that every replica answers of itself.
+    Standings(Vec<BrokerKey>),
 }
 
 /// What the leader answers. In the order of [`Request`] where there is a choice.
@@ -42,6 +75,9 @@ pub(super) enum Answer {
     Written(Written),
     Alarms(Vec<Alarm>),
     Done,
+    Compared(Compared),
+    Renewals(Vec<RenewalAnswer>),
+    Standings(Vec<Standing>),
 }
 
 /// A request with the time that is left for it. Clocks differ between replicas; durations do not.
@@ -89,6 +125,10 @@ impl Request {
             Self::TransferLeadership(_) => "transfer-leadership",
             Self::Alarms => "alarms",
             Self::ReleaseAlarm(_) => "release-alarm",
+            Self::RegisterStock { .. } => "register-stock",
+            Self::RenewUnchanged(_) => "renew-unchanged",
+            Self::Left(_) => "left",
+            Self::Standings(_) => "standings",
         }
     }
 }

@@ -30,6 +30,20 @@ impl NameService {
             Request::Heartbeat(heartbeat) => {
                 return self.lessor.heartbeat(&heartbeat, deadline).await.map(Answer::Renewed);
             }
+            Request::RegisterStock { register, former } => {
+                self.check(&register)?;
+                let compared = self.registrar.register_stock(&register, former, deadline).await?;
+                return Ok(Answer::Compared(compared));
+            }
+            Request::RenewUnchanged(renewals) => {
+                let renewed = self.lessor.renew_unchanged(&renewals, deadline).await?;
+                return Ok(Answer::Renewals(renewed));
+            }
+            Request::Left(departures) => {
+                self.lessor.left(&departures, deadline).await?;
+                return Ok(Answer::Done);
+            }
+            Request::Standings(keys) => return Ok(Answer::Standings(self.standings(&keys))),
             Request::Alarms
             | Request::ReleaseAlarm(_)
             | Request::AddMember { .. }
@@ -92,6 +106,9 @@ impl NameService {
         tracing::debug!(from, call = request.name(), remaining_ms, "forwarded call");
         if self.stop.is_cancelled() {
             return Err(Unavailable::Stopping.into());
+        }
+        if let Request::Standings(keys) = &request {
+            return Ok(Answer::Standings(self.standings(keys)));
         }
         let status = self.log.status();
         if status.role != Role::Leader {

@@ -9,15 +9,19 @@
 //! | [`crate::answers`] | what calls take and answer |
 //! | `call` | how they cross the hop |
 //! | `execute` | what the leader does with them |
+//! | `stock` | what the door of stock brokers needs beside the rest |
+//! | `departures` | brokers that closed all their connections: asking every member about them |
 //! | `members` | membership, leadership, snapshots, alarms |
 
 mod call;
+mod departures;
 mod execute;
 mod members;
+mod stock;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use signpost_raft::machine::Index;
@@ -28,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use self::call::{Answer, Envelope, Reply, Request, decode, encode, milliseconds};
 pub use self::execute::Forwarded;
+pub(crate) use self::stock::Witness;
 use crate::alarms::Alarms;
 pub use crate::answers::{Alarm, Heartbeat, Patched, Registered, Renewed, Written};
 use crate::config::NodeConfig;
@@ -58,6 +63,8 @@ pub struct NameService {
     pub(crate) forwards: Gate,
     pub(crate) forwarded: Gate,
     pub(crate) counters: ServiceCounters,
+    /// What knows of brokers' connections to this replica, once there is a door for them.
+    pub(crate) witness: OnceLock<Arc<dyn Witness>>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }

@@ -1,4 +1,4 @@
-//! The HTTP contract (DESIGN §3.3) over one replica whose log does what each test says.
+//! The HTTP contract (docs/HTTP.md) over one replica whose log does what each test says.
 //!
 //! | file | holds |
 //! | --- | --- |

@@ -153,6 +153,7 @@ impl Generator {
             topics: (0..self.rng.below(5)).map(|_| (self.topic(), self.queues())).collect(),
             gone: (0..self.rng.below(2)).map(|_| self.topic()).collect(),
             takeover: self.rng.one_in(3),
+            mappings: BTreeMap::new(),
             key,
         }
     }

@@ -289,7 +289,14 @@ impl Model {
                 if (r.door == Door::Remoting && older) || (r.claim.is_none() && is_same) {
                     return self.ok(&r.key, false, false);
                 }
-                self.settle(index, r, after, &live.topics);
+                let mut before = live.topics.clone();
+                if r.door == Door::Remoting && new != old {
+                    // A topic that is gone was made anew, though it may be just what it was.
+                    let row = |topic: &String| self.topics.get(topic)?.get(&r.key.name);
+                    let is_its = |topic: &String| row(topic).is_some_and(|row| row.1);
+                    before.retain(|t, _| !r.topics.contains_key(t) || is_its(t));
+                }
+                self.settle(index, r, after, &before);
                 self.ok(&r.key, false, true)
             }
             live => {

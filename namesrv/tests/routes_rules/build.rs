@@ -148,6 +148,7 @@ pub(crate) fn broker(name: &str, id: u64, topics: &[&str]) -> Register {
         topics: topics.iter().map(|topic| ((*topic).to_owned(), queues(4))).collect(),
         gone: vec![],
         takeover: false,
+        mappings: Default::default(),
     }
 }
 

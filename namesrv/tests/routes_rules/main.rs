@@ -1,5 +1,5 @@
-//! Each rule of the route state machine by name (DESIGN §2 and §3.1; RocketMQ 5.3.3,
-//! `RouteInfoManager`).
+//! Each rule of the route state machine by name (docs/GUARANTEES.md, claim 5 and "Registrations";
+//! RocketMQ 5.3.3, `RouteInfoManager`).
 
 #![expect(clippy::print_stdout, reason = "the costs are there to be read")]
 

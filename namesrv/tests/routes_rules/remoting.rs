@@ -1,5 +1,6 @@
 //! Registrations through 9876: RocketMQ's own rules.
 
+use signpost_namesrv::routes::RouteTables;
 use signpost_namesrv::routes::command::*;
 
 use crate::build::*;
@@ -46,14 +47,37 @@ fn under_the_same_data_version_only_unknown_topics_are_taken() {
 }
 
 #[test]
-fn a_changed_data_version_alone_leaves_wiped_permissions_and_deleted_topics() {
+fn a_changed_data_version_leaves_wiped_permissions_and_brings_back_topics_that_the_broker_has() {
     let mut log = Log::new();
     log.begin(&stock("a", 0, 1, &["T", "U"]));
     log.wipe("a", false);
     log.delete_topic("U");
+    log.repeat(&stock("a", 0, 1, &["T", "U"]));
+    assert!(!log.has("U"), "not with a repeat");
     log.change(&stock("a", 0, 2, &["T", "U"]));
     assert_eq!(log.perm("T"), 4);
-    assert!(!log.has("U"));
+    assert!(log.has("U"), "an older broker that makes it again says so in this way");
+}
+
+#[test]
+fn a_topic_that_was_deleted_and_is_made_again_as_it_was_is_there_again() {
+    let mut log = Log::new();
+    log.begin(&stock("a", 0, 1, &["T", "U"]));
+    log.delete_topic("U");
+    // The broker has deleted it, too; and makes it again, which it registers alone.
+    log.change(&stock("a", 0, 2, &["T"]));
+    log.repeat(&stock("a", 0, 2, &["U"]));
+    assert!(!log.has("U"), "nothing new under the same data version");
+    log.change(&stock("a", 0, 3, &["U"]));
+    assert!(log.has("U"));
+    // An operator was quicker: the broker's own word counts.
+    log.delete_topic("U");
+    log.put_topic("U", "a");
+    log.change(&stock("a", 0, 4, &["U"]));
+    assert_eq!(log.route("U").queue_datas[0].read_queue_nums, 4);
+    log.wipe("a", false);
+    log.change(&stock("a", 0, 5, &["U"]));
+    assert_eq!(log.perm("U"), 4, "a wiped permission is not given back");
 }
 
 #[test]
@@ -149,4 +173,42 @@ fn absent_flags_are_those_of_an_old_broker_and_the_latest_registration_wins() {
     let route = log.route("T");
     assert!(!route.broker_datas[0].enable_acting_master);
     assert_eq!((&route.broker_datas[0].zone_name, route.modified), (&None, 2));
+}
+
+#[test]
+fn a_static_topics_mapping_lives_with_its_queues() {
+    let mapping = |epoch| QueueMapping {
+        bname: "a".into(),
+        curr_id_map: [(0, 0), (3, 1)].into(),
+        dirty: false,
+        epoch,
+        scope: "__global__".into(),
+        topic: "T".into(),
+        total_queues: 4,
+    };
+    let with = |counter, epoch| Register {
+        mappings: [("T".to_owned(), mapping(epoch))].into(),
+        ..stock("a", 0, counter, &["T", "U"])
+    };
+    let stored = |log: &Log| {
+        let mappings = log.route("T").topic_queue_mapping_by_broker;
+        mappings.get("a").map(|mapping| mapping.epoch)
+    };
+    let mut log = Log::new();
+    log.begin(&with(1, 5));
+    log.repeat(&with(1, 5));
+    assert_eq!(stored(&log), Some(5));
+    // As all of a topic: not under an unchanged data version.
+    log.repeat(&with(1, 6));
+    log.change(&with(2, 6));
+    assert_eq!((stored(&log), log.route("T").modified), (Some(6), log.index));
+    log.wipe("a", false);
+    assert_eq!(stored(&log), Some(6), "an operator's change leaves it");
+    let mut restored = RouteTables::new();
+    restored.restore(log.index, &mut log.tables.sections()).expect("a good snapshot");
+    assert_eq!(restored.digest(), log.tables.digest());
+    assert_eq!(restored.route("T", false), log.tables.route("T", false));
+    log.delete_topic("T");
+    log.put_topic("T", "a");
+    assert_eq!(stored(&log), None);
 }

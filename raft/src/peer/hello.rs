@@ -2,7 +2,7 @@
 //!
 //! A replica is its number *and* its disk: membership binds the two for ever. So a replica that
 //! came back with an empty disk can neither vote nor be fed under its old number, and two clusters
-//! can never mix, whatever addresses they were given (DESIGN §2, "Identity of replicas").
+//! can never mix, whatever addresses they were given (docs/GUARANTEES.md, "Identity of replicas").
 
 use std::fmt;
 

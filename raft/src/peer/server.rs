@@ -63,8 +63,9 @@ pub(crate) async fn serve<M: Machine>(
         };
         match accepted {
             Ok((stream, from)) => {
+                let serving = core.serving.clone();
                 let (core, mut stop) = (core.clone(), stop.clone());
-                tokio::spawn(async move {
+                serving.spawn(async move {
                     tokio::select! {
                         _ = stop.wait_for(|stop| *stop) => {}
                         ended = connection(stream, from, &core) => if let Err(error) = ended {
@@ -245,8 +246,9 @@ async fn calls<M: Machine>(mut frames: Frames, from: NodeId, core: &Core<M>) -> 
                     answer_in_time(&mut frames, id, &Answer::Overloaded).await?;
                     continue;
                 };
+                let serving = core.serving.clone();
                 let (core, answers) = (core.clone(), answers.clone());
-                tokio::spawn(async move {
+                serving.spawn(async move {
                     let answer = call(ask, from, &core).await;
                     answers.send((id, answer)).await.ok();
                     drop(permit);

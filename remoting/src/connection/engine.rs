@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -23,7 +24,7 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
-    Cause, CloseReason, Connection, ConnectionLimits, Handler, InvokeError, Outgoing, Reply,
+    Cause, CloseReason, Connection, ConnectionLimits, Ended, Handler, InvokeError, Outgoing, Reply,
 };
 use crate::{FrameCodec, FrameError, HeaderKind, RemotingCommand, response};
 
@@ -50,7 +51,12 @@ pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
     let mut end = End {
         connection: connection.clone(),
         handler: handler.clone(),
-        reason: CloseReason::Requested,
+        ended: Ended {
+            reason: CloseReason::Requested,
+            unanswered: 0,
+            last_answer_code: None,
+            draining: false,
+        },
     };
     opened(&connection);
     let now = Instant::now();
@@ -61,11 +67,14 @@ pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
         read_bytes: READ_MIN_BYTES,
         outbox: BytesMut::new(),
         unsent_since: None,
+        partial_since: None,
         queued_total: 0,
         written_total: 0,
         answers: FuturesUnordered::new(),
         outgoing,
         calls: Calls::default(),
+        owed: 0,
+        last_answer_code: None,
         ending: None,
         draining: false,
         last_moved: now,
@@ -76,16 +85,17 @@ pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
         handler,
         limits,
     };
-    end.reason = poll_fn(|cx| engine.poll(cx)).await;
+    let reason = poll_fn(|cx| engine.poll(cx)).await;
     engine.fail_calls();
-    end.reason.clone()
+    end.ended = engine.ended(reason);
+    end.ended.reason.clone()
 }
 
 /// Says that the connection has ended, also when its task was dropped or the handler panicked.
 struct End {
     connection: Connection,
     handler: Arc<dyn Handler>,
-    reason: CloseReason,
+    ended: Ended,
 }
 
 impl Drop for End {
@@ -93,9 +103,9 @@ impl Drop for End {
         self.connection.0.closed.cancel();
         self.connection.0.calls.close();
         if std::thread::panicking() {
-            self.reason = CloseReason::Panicked;
+            self.ended.reason = CloseReason::Panicked;
         }
-        self.handler.closed(&self.connection, &self.reason);
+        self.handler.ended(&self.connection, &self.ended);
     }
 }
 
@@ -107,12 +117,17 @@ struct Engine<Io> {
     outbox: BytesMut,
     /// Since when the peer has taken nothing of what waits for it.
     unsent_since: Option<Instant>,
+    /// Since when the peer is sending a frame, while we would take it.
+    partial_since: Option<Instant>,
     /// Bytes ever put into the outbox, and bytes ever taken from it by the peer's side.
     queued_total: u64,
     written_total: u64,
     answers: FuturesUnordered<Answer>,
     outgoing: mpsc::Receiver<Outgoing>,
     calls: Calls,
+    /// Requests of the peer that it has no answer to yet, one-way ones aside.
+    owed: usize,
+    last_answer_code: Option<i32>,
     /// Set when nothing more is read; what stands in the outbox is still written.
     ending: Option<CloseReason>,
     /// Set at shutdown: requests begun are answered, none is begun.
@@ -139,7 +154,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             moved |= self.read(cx);
             match self.write(cx) {
                 Ok(wrote) => moved |= wrote,
-                Err(error) => return Poll::Ready(CloseReason::Failed(error.to_string())),
+                Err(error) => {
+                    // Who has left takes no more answers: that it left is what counts.
+                    let reason = self.ending.take();
+                    return Poll::Ready(reason.unwrap_or_else(|| CloseReason::of_error(&error)));
+                }
             }
             if moved {
                 self.last_moved = Instant::now();
@@ -194,7 +213,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             }
             Poll::Ready(Ok(read)) => read,
             Poll::Ready(Err(error)) => {
-                self.end(CloseReason::Failed(error.to_string()));
+                self.end(CloseReason::of_error(&error));
                 return true;
             }
         };
@@ -209,14 +228,25 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
 
     fn dispatch(&mut self) -> bool {
         let mut moved = false;
+        let mut partial = false;
         while self.may_dispatch() {
             match self.codec.decode(&mut self.inbox) {
                 Ok(Some(command)) if command.is_response() => self.calls.complete(command),
                 Ok(Some(request)) => self.begin(request),
-                Ok(None) => break,
+                Ok(None) => {
+                    partial = !self.inbox.is_empty();
+                    break;
+                }
                 Err(error) => self.end(CloseReason::Protocol(error.to_string())),
             }
             moved = true;
+        }
+        if moved || !partial {
+            self.partial_since = None;
+        }
+        if partial && self.partial_since.is_none() {
+            self.partial_since = Some(Instant::now());
+            self.look_within(self.limits.frame_time);
         }
         moved
     }
@@ -224,6 +254,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
     fn begin(&mut self, request: RemotingCommand) {
         let asked =
             Asked { opaque: request.opaque, header: request.header, oneway: request.is_oneway() };
+        self.owed += usize::from(!asked.oneway);
         match self.handler.request(&self.connection, request) {
             Reply::Now(answer) => self.answer(asked, answer),
             Reply::Later(future) => self.answers.push(Answer { asked, future }),
@@ -240,10 +271,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             tracing::warn!(peer = %self.connection.peer(), code = answer.code, %error, "an answer cannot be sent");
             let mut instead = RemotingCommand::error(response::SYSTEM_ERROR, error.to_string());
             instead.mark_response_to(asked.opaque, asked.header);
+            answer.code = instead.code;
             if let Err(error) = self.put(&instead) {
                 self.end(CloseReason::Failed(error.to_string()));
+                return;
             }
         }
+        self.owed -= 1;
+        self.last_answer_code = Some(answer.code);
     }
 
     fn send(&mut self, outgoing: Outgoing) {
@@ -302,9 +337,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
 
     /// Begins (again) to count how long the peer takes nothing.
     fn watch_reader(&mut self) {
-        let now = Instant::now();
-        self.unsent_since = Some(now);
-        let due = now + self.limits.stall;
+        self.unsent_since = Some(Instant::now());
+        self.look_within(self.limits.stall);
+    }
+
+    /// Has the timer go off no later than after this time.
+    fn look_within(&mut self, time: Duration) {
+        let due = Instant::now() + time;
         if due < self.timer.deadline() {
             self.timer.as_mut().reset(due);
         }
@@ -314,16 +353,21 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
-            let ConnectionLimits { idle, stall, .. } = self.limits;
+            let ConnectionLimits { idle, stall, frame_time, .. } = self.limits;
             let unread = self.unsent_since.map(|since| since + stall);
             if unread.is_some_and(|due| due <= now) {
                 return Poll::Ready(CloseReason::SlowReader(stall));
+            }
+            let unended = self.partial_since.map(|since| since + frame_time);
+            if unended.is_some_and(|due| due <= now) {
+                return Poll::Ready(CloseReason::SlowWriter(frame_time));
             }
             let idle_at = self.last_moved + idle;
             if idle_at <= now {
                 return Poll::Ready(CloseReason::Idle(idle));
             }
-            self.timer.as_mut().reset(unread.map_or(idle_at, |due| due.min(idle_at)));
+            let next = [unread, unended].into_iter().flatten().fold(idle_at, Instant::min);
+            self.timer.as_mut().reset(next);
         }
     }
 
@@ -340,6 +384,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
 
     fn end(&mut self, reason: CloseReason) {
         self.ending.get_or_insert(reason);
+    }
+
+    /// The end, as the handler is told of it.
+    fn ended(&mut self, reason: CloseReason) -> Ended {
+        let mut unanswered = self.owed + usize::from(!self.outbox.is_empty());
+        while let Ok(Some(command)) = self.codec.decode(&mut self.inbox) {
+            unanswered += usize::from(!command.is_response() && !command.is_oneway());
+        }
+        let last_answer_code = self.last_answer_code;
+        Ended { reason, unanswered, last_answer_code, draining: self.draining }
     }
 
     /// Tells every caller that still waits whether its request can have left.

@@ -4,6 +4,7 @@
 //! [`Connection`] is the handle that programs hold; `engine` is the one task that owns the stream.
 
 mod call;
+mod ended;
 mod engine;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{FrameLimits, RemotingCommand};
 
 pub use call::{Cause, InvokeError};
+pub use ended::{CloseReason, Ended};
 pub(crate) use engine::run;
 
 /// What a program does with the requests of a peer.
@@ -35,6 +37,11 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A connection has ended; called exactly once for each that was opened.
     fn closed(&self, _connection: &Connection, _reason: &CloseReason) {}
+
+    /// The same with the state that it was in; called instead by those who want to know.
+    fn ended(&self, connection: &Connection, ended: &Ended) {
+        self.closed(connection, &ended.reason);
+    }
 }
 
 /// A handler's answer. Id and header kind are set by the connection; the answer to a one-way
@@ -65,42 +72,6 @@ impl Handler for ServeNothing {
     }
 }
 
-/// Why a connection ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The peer closed it.
-    ByPeer,
-    /// We closed it.
-    Requested,
-    /// We are shutting down; what was in flight has been answered.
-    Drained,
-    /// Nothing was read or written for this long.
-    Idle(Duration),
-    /// The peer took none of the bytes waiting for it for this long.
-    SlowReader(Duration),
-    /// The peer sent what is not a frame.
-    Protocol(String),
-    /// Reading or writing failed.
-    Failed(String),
-    /// The handler panicked.
-    Panicked,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ByPeer => f.write_str("closed by the peer"),
-            Self::Requested => f.write_str("closed by us"),
-            Self::Drained => f.write_str("drained at shutdown"),
-            Self::Idle(time) => write!(f, "idle for {time:?}"),
-            Self::SlowReader(time) => write!(f, "the peer read nothing for {time:?}"),
-            Self::Protocol(error) => write!(f, "protocol error: {error}"),
-            Self::Failed(error) => write!(f, "failed: {error}"),
-            Self::Panicked => f.write_str("the handler panicked"),
-        }
-    }
-}
-
 /// Bounds on one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -116,6 +87,8 @@ pub struct ConnectionLimits {
     pub idle: Duration,
     /// A peer that takes none of the bytes waiting for it for this long is cut off.
     pub stall: Duration,
+    /// A peer that has begun a frame and not ended it after this long is cut off.
+    pub frame_time: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -127,6 +100,7 @@ impl Default for ConnectionLimits {
             max_calls: 1024,
             idle: Duration::from_secs(120),
             stall: Duration::from_secs(15),
+            frame_time: Duration::from_secs(60),
         }
     }
 }

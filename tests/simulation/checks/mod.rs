@@ -1,7 +1,7 @@
 //! Checkers, one invariant each. Inputs: the clients' history, the replicas' apply journals, and how
 //! the replicas stood at the end. All are pure.
 //!
-//! | file | DESIGN §2 |
+//! | file | claim of docs/GUARANTEES.md |
 //! | --- | --- |
 //! | [`agreement`] | claim 9: one sequence, equal tables at equal index; makes the [`Truth`](truth::Truth) |
 //! | [`answers`] | claims 1, 2: every answer equals the replay of the log up to its index |

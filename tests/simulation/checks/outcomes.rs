@@ -1,5 +1,5 @@
-//! Outcomes mean what they say (DESIGN §2): a refused write never happens, an unknown one at most
-//! once, and a retry changes nothing (claim 5).
+//! Outcomes mean what they say (docs/GUARANTEES.md, "Outcomes"): a refused write never happens, an
+//! unknown one at most once, and a retry changes nothing (claim 5).
 //!
 //! Judged for writes that carry something unique; their tries under one identity count together.
 

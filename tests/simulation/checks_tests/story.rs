@@ -35,6 +35,7 @@ pub(crate) fn register(name: &str, seq: u64) -> RouteCommand {
         topics: Default::default(),
         gone: Vec::new(),
         takeover: false,
+        mappings: Default::default(),
     })
 }
 

@@ -1,0 +1,136 @@
+//! The door for RocketMQ's own protocol (9876): stock brokers, clients and tools, unmodified.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | this file | [`Gateway`]: the one match from request code to call |
+//! | `call` | the request codes that are served |
+//! | [`door`] | the listener: open from the first feeding of the replica until its removal |
+//! | `reading`, `writing` | how fresh reads are; how long writes try |
+//! | `routes` | 105 |
+//! | `lists` | 106, 206, 224, 304, 311 to 313, 901 |
+//! | `kv` | 100, 101, 102, 219 |
+//! | `admin` | 205, 216, 217, 318, 319, 327 |
+//! | `versions` | 322 |
+//! | `notices` | 905, which is sent to brokers |
+//! | [`registration`] | 103, 104, 904, and what the ends of connections say of brokers |
+//!
+//! Errors become response codes by the one table in [`crate::errors`]. Requests that need no wait
+//! are answered on the connection's own task.
+
+mod admin;
+mod call;
+pub mod door;
+mod kv;
+mod lists;
+mod notices;
+mod reading;
+pub mod registration;
+mod routes;
+mod versions;
+mod writing;
+
+use std::sync::Arc;
+
+use signpost_remoting::connection::Ended;
+use signpost_remoting::{
+    Connection, ExtFields, Handler, RemotingCommand, Reply, request, response,
+};
+
+use self::call::Call;
+use self::registration::Registrations;
+use crate::config::RemotingConfig;
+use crate::errors::ServiceError;
+use crate::service::NameService;
+
+/// Answers the requests of stock programs with one replica's name service.
+pub struct Gateway(Arc<Shared>);
+
+/// What the families of calls share.
+struct Shared {
+    service: Arc<NameService>,
+    config: RemotingConfig,
+    registrations: Arc<Registrations>,
+    /// Of any request but a registration.
+    body_bytes_max: usize,
+}
+
+impl Gateway {
+    /// The door of this name service.
+    #[must_use]
+    pub fn new(service: Arc<NameService>) -> Self {
+        let config = service.config().remoting.clone();
+        let body_bytes_max = service.config().limits.body_bytes;
+        let registrations = Registrations::start(&service);
+        if config.notify_min_id_changed {
+            notices::spawn(&service);
+        }
+        Self(Arc::new(Shared { service, config, registrations, body_bytes_max }))
+    }
+
+    fn answer(&self, connection: &Connection, request: RemotingCommand) -> Reply {
+        let shared = &self.0;
+        let Some(call) = Call::of(request.code) else {
+            return Reply::Now(RemotingCommand::not_supported(request.code));
+        };
+        let body_bytes = request.body.len();
+        if call != Call::RegisterBroker && body_bytes > shared.body_bytes_max {
+            let (what, limit) = ("bytes of body", shared.body_bytes_max as u64);
+            return Reply::Now(failed(&ServiceError::TooLarge { what: what.into(), limit }));
+        }
+        match call {
+            Call::Route => routes::route(shared, request),
+            Call::RegisterBroker => shared.registrations.register(connection, request),
+            Call::UnregisterBroker => shared.registrations.unregister(connection, request),
+            Call::Heartbeat => shared.registrations.heartbeat(connection, request),
+            Call::QueryDataVersion => versions::query(shared, connection, request),
+            Call::ClusterInfo => lists::cluster_info(shared),
+            Call::MemberGroup => lists::member_group(shared, request),
+            Call::AllTopics => lists::all_topics(shared),
+            Call::TopicsOfCluster => lists::topics_of_cluster(shared, request),
+            Call::SystemTopics => lists::system_topics(shared),
+            Call::UnitTopics => lists::unit_topics(shared),
+            Call::UnitSubscriptionTopics => lists::unit_subscription_topics(shared),
+            Call::UnitSubscriptionOnlyTopics => lists::unit_subscription_only_topics(shared),
+            Call::PutKv => kv::put(shared, request),
+            Call::GetKv => kv::get(shared, request),
+            Call::DeleteKv => kv::delete(shared, request),
+            Call::KvNamespace => kv::namespace(shared, request),
+            Call::WipeWritePermission => admin::wipe_write_permission(shared, request),
+            Call::RestoreWritePermission => admin::restore_write_permission(shared, request),
+            Call::PutTopic => admin::put_topic(shared, request),
+            Call::DeleteTopic => admin::delete_topic(shared, request),
+            Call::UpdateConfig => Reply::Now(admin::update_config()),
+            Call::GetConfig => Reply::Now(admin::config(shared)),
+        }
+    }
+}
+
+impl Handler for Gateway {
+    fn request(&self, connection: &Connection, request: RemotingCommand) -> Reply {
+        tracing::debug!(
+            peer = %connection.peer(), connection = connection.id(), code = request.code,
+            name = request::name(request.code), version = request.version,
+            oneway = request.is_oneway(), body_bytes = request.body.len(), "request"
+        );
+        self.answer(connection, request)
+    }
+
+    fn ended(&self, connection: &Connection, ended: &Ended) {
+        self.0.registrations.ended(connection, ended);
+    }
+}
+
+/// A response that says why it is not.
+fn failed(error: &ServiceError) -> RemotingCommand {
+    RemotingCommand::error(error.wire().code, error.remark())
+}
+
+/// A response that says that it is done, and nothing else.
+fn done() -> RemotingCommand {
+    RemotingCommand::response(response::SUCCESS)
+}
+
+/// Java's `Boolean.parseBoolean`.
+fn is_true(ext: &ExtFields, field: &str) -> bool {
+    ext.get(field).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
