@@ -6,7 +6,7 @@
 //! | [`command`] | [`RemotingCommand`], the one thing a frame carries; [`ext`] its named fields, [`language`] who wrote it |
 //! | [`code`] | request and response codes |
 //! | [`frame`] | bytes to commands and back: length prefix, header (JSON or binary), body; every bound is checked before memory is taken |
-//! | [`send`] | the typed headers of a send (codes 10, 310, 320) and of its response |
+//! | [`send`] | the typed headers of a send (codes 10, 310, 320) and of its response; [`pull`] those of a pull (11) |
 //! | [`namesrv`] | the typed headers of the name server's calls; [`body`] their bodies: registrations, routes, lists |
 //! | [`message`] | the stored message, its properties, ids, flags and batches (pure, shared by broker and clients) |
 //! | [`connection`] | one TCP connection in both directions: pairs responses with requests, bounds what is in flight |
@@ -30,6 +30,7 @@ mod header;
 pub mod language;
 pub mod message;
 pub mod namesrv;
+pub mod pull;
 pub mod send;
 pub mod server;
 
