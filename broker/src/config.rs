@@ -122,7 +122,7 @@ impl BrokerConfig {
                 "must be from {least} (max-message-bytes and what belongs to it) to \
                  {SEGMENT_MAX_BYTES} (1 GiB)"
             );
-            return error("segment-bytes", problem);
+            return error("segment-size", problem);
         }
         if (self.max_pending_bytes as u64) < least {
             return error("max-pending-bytes", format!("must be at least {least}"));
@@ -151,7 +151,7 @@ mod tests {
             ("default-topic-queue-nums", |config| config.default_topic_queue_nums = 0),
             ("max-topics", |config| config.max_topics = 1),
             ("max-message-bytes", |config| config.max_message_bytes = 9 << 20),
-            ("segment-bytes", |config| config.segment_bytes = 4096),
+            ("segment-size", |config| config.segment_bytes = 4096),
             ("max-pending-bytes", |config| config.max_pending_bytes = 4096),
             ("max-connections", |config| config.max_connections = 0),
         ];

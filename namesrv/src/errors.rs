@@ -1,23 +1,16 @@
-//! Why a call was not done, or may not have been: one error for both doors, and one table from it
-//! to HTTP statuses and RocketMQ codes (docs/HTTP.md, "Errors").
+//! Why a call was not done, or may not have been: one error for both doors. How it is told there:
+//! [`ServiceError::wire`].
+
+mod wire;
 
 use serde::{Deserialize, Serialize};
 use signpost_raft::machine::{Index, NodeId};
 use signpost_remoting::namesrv::HeaderError;
 use uuid::Uuid;
 
+pub use self::wire::WireError;
+use self::wire::{describe_missing, describe_unavailable};
 use crate::routes::command::{Claim, Refusal};
-
-/// RocketMQ's `SYSTEM_ERROR`.
-pub const CODE_SYSTEM_ERROR: i32 = 1;
-/// RocketMQ's `SYSTEM_BUSY`: stock clients retry it.
-pub const CODE_SYSTEM_BUSY: i32 = 2;
-/// RocketMQ's `NO_PERMISSION`.
-pub const CODE_NO_PERMISSION: i32 = 16;
-/// RocketMQ's `TOPIC_NOT_EXIST`: stock clients take it as an answer, not as a failure.
-pub const CODE_TOPIC_NOT_EXIST: i32 = 17;
-/// RocketMQ's `QUERY_NOT_FOUND`.
-pub const CODE_QUERY_NOT_FOUND: i32 = 22;
 
 /// What was looked for and does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +31,6 @@ pub enum Missing {
     },
     /// A broker name that a write names.
     Broker(String),
-    /// A replica, in a call about members.
-    Member(NodeId),
     /// An alarm.
     Alarm(String),
     /// A namespace of the KV configuration.
@@ -181,19 +172,6 @@ pub enum ServiceError {
     },
 }
 
-/// How an error is told over the wires: one row of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WireError<'a> {
-    /// The HTTP status.
-    pub status: u16,
-    /// RocketMQ's response code.
-    pub code: i32,
-    /// `reason` of the problem details, one of those in docs/HTTP.md, "Errors".
-    pub reason: Option<&'static str>,
-    /// `field` of the problem details.
-    pub field: Option<&'a str>,
-}
-
 impl ServiceError {
     /// A wrong field.
     pub fn invalid(field: impl Into<String>, expected: impl Into<String>) -> Self {
@@ -210,79 +188,24 @@ impl ServiceError {
         Self::Unknown { detail: detail.into() }
     }
 
-    /// The table: HTTP status, RocketMQ code, reason and field.
-    #[must_use]
-    pub fn wire(&self) -> WireError<'_> {
-        let row = |status, code, reason, field| WireError { status, code, reason, field };
-        match self {
-            Self::Invalid { field, .. } => {
-                row(400, CODE_SYSTEM_ERROR, Some("invalid"), Some(field.as_str()))
-            }
-            Self::Unauthorized => row(401, CODE_NO_PERMISSION, Some("unauthorized"), None),
-            Self::NotFound(Missing::Topic { .. }) => {
-                row(404, CODE_TOPIC_NOT_EXIST, Some("no-such-topic"), None)
-            }
-            Self::NotFound(Missing::KvKey { .. }) => {
-                row(404, CODE_QUERY_NOT_FOUND, Some("no-such-key"), None)
-            }
-            Self::NotFound(Missing::KvNamespace(_)) => {
-                row(404, CODE_QUERY_NOT_FOUND, Some("no-such-namespace"), None)
-            }
-            Self::NotFound(Missing::Broker(_)) => {
-                row(404, CODE_SYSTEM_ERROR, Some("no-such-broker"), None)
-            }
-            Self::NotFound(Missing::Member(_)) => {
-                row(404, CODE_SYSTEM_ERROR, Some("no-such-member"), None)
-            }
-            Self::NotFound(Missing::Alarm(_)) => {
-                row(404, CODE_SYSTEM_ERROR, Some("no-such-alarm"), None)
-            }
-            Self::Superseded { .. } => row(409, CODE_SYSTEM_ERROR, Some("superseded"), None),
-            Self::LiveElsewhere { .. } => {
-                row(409, CODE_SYSTEM_ERROR, Some("live-elsewhere"), Some("address"))
-            }
-            Self::NameInOtherCluster { .. } => {
-                row(409, CODE_SYSTEM_ERROR, Some("live-elsewhere"), Some("cluster"))
-            }
-            Self::Stale { .. } => row(409, CODE_SYSTEM_ERROR, Some("stale"), Some("seq")),
-            Self::Moved { .. } => row(409, CODE_SYSTEM_ERROR, Some("moved"), Some("epoch")),
-            Self::OtherHistory { .. } => row(409, CODE_SYSTEM_ERROR, Some("other-history"), None),
-            Self::Expired => row(410, CODE_SYSTEM_ERROR, Some("expired"), None),
-            Self::IndexMismatch { .. } => {
-                row(412, CODE_SYSTEM_ERROR, Some("if-index"), Some("if_index"))
-            }
-            Self::TooLarge { .. } => row(413, CODE_SYSTEM_ERROR, Some("too-large"), None),
-            Self::Removed { .. } => row(421, CODE_SYSTEM_ERROR, Some("removed"), None),
-            Self::Overloaded { .. } => row(429, CODE_SYSTEM_BUSY, Some("overloaded"), None),
-            Self::Unavailable(why) => row(503, CODE_SYSTEM_ERROR, Some(why.reason()), None),
-            Self::Unknown { .. } => row(504, CODE_SYSTEM_ERROR, Some("unknown"), None),
-        }
-    }
-
-    /// What a response on 9876 says beside [`WireError::code`]. Where stock tools print, or people
-    /// look for, RocketMQ's own words, it is those (`DefaultRequestProcessor`,
-    /// `ClientRequestProcessor`).
-    #[must_use]
-    pub fn remark(&self) -> String {
-        match self {
-            Self::NotFound(Missing::Topic { .. }) => format!(
-                "{self}\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
-            ),
-            Self::NotFound(Missing::KvKey { namespace, key }) => {
-                format!("No config item, Namespace: {namespace} Key: {key}")
-            }
-            Self::NotFound(Missing::KvNamespace(namespace)) => {
-                format!("No config item, Namespace: {namespace}")
-            }
-            Self::Overloaded { what } => format!("[OVERLOAD]system busy: too many {what}"),
-            other => other.to_string(),
-        }
-    }
-
     /// Did the call surely not happen? Only [`ServiceError::Unknown`] may have.
     #[must_use]
     pub fn is_definite(&self) -> bool {
         !matches!(self, Self::Unknown { .. })
+    }
+
+    /// Was it not done because nobody led with a quorum, as far as could be told? An election ends it.
+    #[must_use]
+    pub fn lacks_leader(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(
+                Unavailable::NoLeader
+                    | Unavailable::NotLeader { .. }
+                    | Unavailable::LeaderUnreachable(_)
+                    | Unavailable::NoQuorum
+            )
+        )
     }
 
     /// May the very same call succeed when it is sent again, here or at another replica? (After an
@@ -295,26 +218,6 @@ impl ServiceError {
                 !matches!(why, Unavailable::ClusterVersion { .. } | Unavailable::Refused(_))
             }
             _ => false,
-        }
-    }
-}
-
-impl Unavailable {
-    /// The `reason` of the problem details.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NoLeader => "no-leader",
-            Self::NotLeader { .. } => "not-leader",
-            Self::LeaderUnreachable(_) => "leader-unreachable",
-            Self::NoQuorum => "no-quorum",
-            Self::Behind { .. } => "behind",
-            Self::ExpiryUndecided => "expiry-undecided",
-            Self::Contended => "contended",
-            Self::NotFed => "not-fed",
-            Self::Stopping => "stopping",
-            Self::ClusterVersion { .. } => "cluster-version",
-            Self::Refused(_) => "refused",
         }
     }
 }
@@ -347,117 +250,5 @@ impl From<Refusal> for ServiceError {
     }
 }
 
-fn describe_missing(missing: &Missing) -> String {
-    match missing {
-        Missing::Topic { topic, .. } => {
-            format!("No topic route info in name server for the topic: {topic}")
-        }
-        Missing::KvKey { namespace, key } => {
-            format!("no config item, namespace: {namespace} key: {key}")
-        }
-        Missing::Broker(name) => format!("no broker named {name} is registered"),
-        Missing::Member(id) => format!("replica {id} is not a member of this cluster"),
-        Missing::Alarm(kind) => format!("no alarm of kind {kind} is raised"),
-        Missing::KvNamespace(namespace) => format!("no namespace {namespace} of KV configuration"),
-    }
-}
-
-fn describe_unavailable(why: &Unavailable) -> String {
-    match why {
-        Unavailable::NoLeader => "no leader is known; retry".into(),
-        Unavailable::NotLeader { leader: Some(leader) } => {
-            format!("the call was forwarded to a replica that does not lead; replica {leader} does")
-        }
-        Unavailable::NotLeader { leader: None } => {
-            "the call was forwarded to a replica that no longer leads; retry".into()
-        }
-        Unavailable::LeaderUnreachable(why) => format!("the leader cannot be reached: {why}"),
-        Unavailable::NoQuorum => "no quorum confirmed in time; nothing was done".into(),
-        Unavailable::Behind { applied, min_index } => {
-            format!("this replica has applied up to {applied}, not yet {min_index}")
-        }
-        Unavailable::ExpiryUndecided => {
-            "this lease's expiry was being decided when the leadership changed; retry".into()
-        }
-        Unavailable::Contended => "the registration kept changing; retry".into(),
-        Unavailable::NotFed => "this replica has not received the cluster's tables yet".into(),
-        Unavailable::Stopping => "this replica is stopping; ask another".into(),
-        Unavailable::ClusterVersion { current } => {
-            format!("the cluster's version is {current}; finish the rolling upgrade first")
-        }
-        Unavailable::Refused(why) => why.clone(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn one_of_each() -> Vec<(ServiceError, u16)> {
-        let highest = Claim { incarnation: 9, seq: 2 };
-        vec![
-            (ServiceError::invalid("perm", "0 to 7"), 400),
-            (ServiceError::Unauthorized, 401),
-            (ServiceError::NotFound(Missing::Topic { topic: "t".into(), modified: 3 }), 404),
-            (ServiceError::Superseded { highest }, 409),
-            (ServiceError::LiveElsewhere { address: "a:1".into() }, 409),
-            (ServiceError::NameInOtherCluster { cluster: "c".into() }, 409),
-            (ServiceError::Stale { highest }, 409),
-            (ServiceError::Moved { epoch: 4 }, 409),
-            (ServiceError::OtherHistory { cluster: None }, 409),
-            (ServiceError::Expired, 410),
-            (ServiceError::IndexMismatch { modified: 1 }, 412),
-            (ServiceError::TooLarge { what: "bytes of body".into(), limit: 1 }, 413),
-            (ServiceError::Removed { peers: vec!["h:1".into()] }, 421),
-            (ServiceError::overloaded("proposals"), 429),
-            (Unavailable::NoLeader.into(), 503),
-            (ServiceError::unknown("lost"), 504),
-        ]
-    }
-
-    #[test]
-    fn statuses_follow_the_contract_and_only_504_is_indefinite() {
-        for (error, status) in one_of_each() {
-            assert_eq!(error.wire().status, status, "{error}");
-            assert_eq!(error.is_definite(), status != 504, "{error}");
-        }
-    }
-
-    #[test]
-    fn conflicts_carry_a_reason_that_clients_know() {
-        let known = ["superseded", "live-elsewhere", "stale", "moved", "other-history"];
-        for (error, status) in one_of_each() {
-            if status == 409 {
-                let reason = error.wire().reason.expect("a conflict names its reason");
-                assert!(known.contains(&reason), "{reason}");
-            }
-        }
-    }
-
-    #[test]
-    fn remarks_are_rocketmqs_own_where_it_has_some() {
-        let topic = Missing::Topic { topic: "T".into(), modified: 1 };
-        let remark = ServiceError::NotFound(topic).remark();
-        assert!(
-            remark.starts_with("No topic route info in name server for the topic: T\n"),
-            "{remark}"
-        );
-        let key = Missing::KvKey { namespace: "N".into(), key: "K".into() };
-        assert_eq!(ServiceError::NotFound(key).remark(), "No config item, Namespace: N Key: K");
-        let namespace = ServiceError::NotFound(Missing::KvNamespace("N".into()));
-        assert_eq!(namespace.remark(), "No config item, Namespace: N");
-        assert_eq!(namespace.wire().code, CODE_QUERY_NOT_FOUND);
-        for (error, _) in one_of_each() {
-            assert!(!error.remark().is_empty(), "{error:?}");
-        }
-    }
-
-    #[test]
-    fn errors_survive_the_forward_hop() {
-        for (error, _) in one_of_each() {
-            let bytes = signpost_raft::codec::encode(&error).expect("an error is small");
-            let back: ServiceError = signpost_raft::codec::decode(&bytes).expect("own encoding");
-            assert_eq!(back, error);
-        }
-    }
-}
+mod tests;

@@ -7,7 +7,8 @@ use openraft::async_runtime::WatchReceiver as _;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::machine::Machine;
-use crate::replica::{Core, Replica};
+use crate::replica::Replica;
+use crate::shared::Core;
 
 /// How often the log is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

@@ -6,6 +6,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`replica`] | the handle: open, propose, read index, call, shut down |
+//! | `shared` | what all its parts share |
 //! | [`machine`] | the contract of what the log drives |
 //! | [`config`], [`status`] | how a replica is set up, and how it stands |
 //! | [`members`] | changes of membership |
@@ -31,6 +32,7 @@ pub mod peer;
 pub mod planted;
 pub mod replica;
 pub mod rounds;
+mod shared;
 pub mod status;
 pub mod store;
 mod types;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::founding::{Decision, decide};
 use crate::machine::{Index, Machine, NodeId};
 use crate::peer::hello::{MemberRole, SelfPortrait};
-use crate::replica::Core;
 use crate::rounds::ReadError;
+use crate::shared::Core;
 use crate::status::Role;
 use crate::types::Peer;
 

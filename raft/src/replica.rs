@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,6 @@ use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::codec;
 use crate::compaction;
@@ -31,23 +30,18 @@ use crate::peer::server;
 use crate::planted::{Bug, planted};
 use crate::rounds::Rounds;
 pub use crate::rounds::{ReadError, Round};
+use crate::shared::{Core, RaftOf, Shared};
 use crate::status;
 pub use crate::status::Status;
 use crate::store::Store;
-use crate::store::identity::{Home, Identity as OnDisk};
+use crate::store::identity::Identity as OnDisk;
 use crate::store::journal::{FileJournal, Journal};
 pub use crate::store::log::LogCounters;
 use crate::store::machine::MachineStore;
-use crate::types::{Payload, Peer, Runtime, TypeConfig};
-
-/// After so many election timeouts without a word from the leader, none is known.
-const LEADER_SILENCE: u32 = 2;
+use crate::types::{Payload, Runtime, TypeConfig};
 
 /// How long a stopping replica waits for calls of peers that it has begun.
 const SERVING_END: Duration = Duration::from_secs(1);
-
-/// openraft over our store.
-pub(crate) type RaftOf<M> = Raft<TypeConfig, MachineStore<M>>;
 
 /// A replica of a machine. Cheap to clone; all clones are one replica.
 pub struct Replica<M: Machine> {
@@ -123,116 +117,6 @@ pub trait CallHandler: Send + Sync + 'static {
     fn handle(&self, from: NodeId, request: Vec<u8>) -> CallFuture;
 }
 
-/// What all parts of a replica share.
-pub(crate) struct Core<M: Machine>(Arc<Shared<M>>);
-
-impl<M: Machine> Clone for Core<M> {
-    fn clone(&self) -> Self {
-        Core(self.0.clone())
-    }
-}
-
-impl<M: Machine> std::ops::Deref for Core<M> {
-    type Target = Shared<M>;
-    fn deref(&self) -> &Shared<M> {
-        &self.0
-    }
-}
-
-pub(crate) struct Shared<M: Machine> {
-    pub(crate) config: Config,
-    pub(crate) raft: RaftOf<M>,
-    pub(crate) dialer: Dialer,
-    pub(crate) channels: Arc<Channels>,
-    pub(crate) store: Store,
-    pub(crate) status: watch::Sender<Status>,
-    /// Why this replica cannot go on, once it cannot.
-    pub(crate) failure: watch::Sender<Option<String>>,
-    pub(crate) stop: watch::Sender<bool>,
-    /// What serves peers.
-    pub(crate) serving: TaskTracker,
-    /// When a leader's entries or heartbeat came last, since this process began.
-    pub(crate) heard: std::sync::Mutex<Option<Instant>>,
-    /// Told when a leader is heard of again after a silence.
-    pub(crate) heard_again: Notify,
-    pub(crate) refusals: server::Refusals,
-    /// One change of membership at a time: openraft's open issue 1544.
-    pub(crate) membership_lock: Mutex<()>,
-    proposals: Arc<Semaphore>,
-    rounds: OnceLock<Rounds>,
-    handler: OnceLock<Arc<dyn CallHandler>>,
-}
-
-impl<M: Machine> Shared<M> {
-    pub(crate) fn node_id(&self) -> NodeId {
-        self.config.node_id
-    }
-
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.dialer.identity
-    }
-
-    pub(crate) fn rounds(&self) -> &Rounds {
-        self.rounds.get().expect("set before anything is served")
-    }
-
-    pub(crate) fn call_handler(&self) -> Option<Arc<dyn CallHandler>> {
-        self.handler.get().cloned()
-    }
-
-    /// A round that no quorum confirms in this time has failed.
-    pub(crate) fn round_timeout(&self) -> Duration {
-        self.config.election_timeout_max
-    }
-
-    /// Who leads, as far as is known here, and how to reach it.
-    pub(crate) fn leader(&self) -> Option<(NodeId, Peer)> {
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        let leader = metrics.current_leader?;
-        let peer = metrics.membership_config.membership().get_node(&leader)?.clone();
-        Some((leader, peer))
-    }
-
-    /// A leader's word has come, just now.
-    pub(crate) fn heard_of_leader(&self) {
-        let now = Instant::now();
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let silence_max = self.config.election_timeout_max;
-        if heard.replace(now).is_none_or(|before| now - before >= silence_max) {
-            self.heard_again.notify_one();
-        }
-    }
-
-    /// Whether a leader's word has come lately. What openraft names as the leader may be long dead:
-    /// a restarted follower has the leader of its vote, and one that no majority answers keeps the
-    /// one it had.
-    pub(crate) fn hears_of_leader(&self) -> bool {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.is_some_and(|at| at.elapsed() < self.config.election_timeout_max * LEADER_SILENCE)
-    }
-
-    /// Makes a cluster's uuid this replica's own, durably.
-    pub(crate) async fn adopt(&self, cluster: Uuid) -> io::Result<()> {
-        let cluster_name = self.config.cluster_name.clone();
-        let home = Home { cluster, cluster_name, node_id: self.node_id() };
-        self.store.identity.set_home(home).await?;
-        self.identity().set_cluster(cluster);
-        Ok(())
-    }
-
-    /// Declares that this replica cannot go on. The first reason stays.
-    pub(crate) fn fail(&self, why: String) {
-        self.failure.send_if_modified(|failure| {
-            let first = failure.is_none();
-            if first {
-                *failure = Some(why);
-            }
-            first
-        });
-    }
-}
-
 /// Whether a configuration fits what its disk says of itself.
 fn fits(config: &Config, on_disk: &OnDisk) -> Result<(), String> {
     let Some(home) = &on_disk.home else { return Ok(()) };
@@ -304,7 +188,7 @@ impl<M: Machine> Replica<M> {
         .map_err(|error| OpenError::Core(error.to_string()))?;
 
         let first = status::of(&config, &dialer.identity, &raft, on_disk.removed, false, false);
-        let core = Core(Arc::new(Shared {
+        let core = Core::new(Shared {
             channels: Channels::new(dialer.clone()),
             proposals: Arc::new(Semaphore::new(config.proposals_max)),
             config,
@@ -321,7 +205,7 @@ impl<M: Machine> Replica<M> {
             membership_lock: Mutex::new(()),
             rounds: OnceLock::new(),
             handler: OnceLock::new(),
-        }));
+        });
         let rounds = Rounds::start(core.clone(), core.round_timeout());
         core.rounds.set(rounds).ok();
         tokio::spawn(status::observe(core.clone()));

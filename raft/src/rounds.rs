@@ -18,7 +18,7 @@ use crate::machine::{Index, Machine, NodeId, Term};
 use crate::peer::channel::CallError;
 use crate::peer::message::{Answer, Ask};
 use crate::planted::{Bug, planted};
-use crate::replica::Core;
+use crate::shared::Core;
 
 /// Reads that may wait for a round to begin.
 const WAITING_MAX: usize = 65_536;

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::machine::{Index, Machine, NodeId, Term};
 use crate::peer::dial::Identity;
 pub use crate::peer::hello::{Member, MemberRole};
-use crate::replica::{Core, RaftOf};
+use crate::shared::{Core, RaftOf};
 use crate::types::StoredMembership;
 
 /// How often the core is looked at besides its own notices.

@@ -56,7 +56,7 @@ fn open(dir: &Path, fdatasync: bool) -> Result<SledDisk, String> {
 
 /// The process that is watched. It opens the disk twice, so that a recovery is in the record.
 #[tokio::test]
-#[ignore = "started by the other tests, under strace"]
+#[ignore = "no test of its own: the entry point of the process that the tests below start under strace"]
 async fn child() {
     let dir = std::env::var_os(DIR).expect("the parent says where");
     let dir = Path::new(&dir);

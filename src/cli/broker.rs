@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
+use super::switch::Switch as _;
 use crate::units::{parse_bytes, parse_duration, parse_host_port};
 
 /// Runs an embedded broker, which registers itself once and renews its lease
@@ -41,16 +41,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) lease_ttl: Option<Duration>,
     /// Take this name and id over from a live broker at another address
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_value = "false", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          hide_possible_values = true)]
+    #[arg(long, switch = false)]
     pub(crate) takeover: bool,
     /// Create topics with their first message
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_value = "true", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          hide_possible_values = true)]
+    #[arg(long, switch = true)]
     pub(crate) auto_create_topics: bool,
     /// Queues that a topic created so gets at most
     #[arg(long, value_name = "N", default_value = "4",

@@ -17,6 +17,7 @@ pub(crate) mod dev;
 pub(crate) mod namesrv;
 pub(crate) mod produce;
 pub(crate) mod route;
+mod switch;
 pub(crate) mod target;
 pub(crate) mod topic;
 

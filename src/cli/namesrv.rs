@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
+use super::switch::Switch as _;
 use crate::units::{DurationRange, PeerEntry, parse_bytes, parse_duration, parse_host_port};
 
 /// How reads over RocketMQ's protocol are answered.
@@ -53,10 +53,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ID=HOST:PORT,…", value_delimiter = ',')]
     pub(crate) peers: Vec<PeerEntry>,
     /// Wait to be added to a running cluster under a new number, instead of founding one
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_value = "false", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          hide_possible_values = true)]
+    #[arg(long, switch = false)]
     pub(crate) join: bool,
     /// Where clients reach the HTTP API [default: the host of this replica's entry in --peers, and
     /// the port of --http-addr]
@@ -94,31 +91,19 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     pub(crate) brake_hold: Duration,
     /// Routes carry the order configuration of their topic (RocketMQ's orderMessageEnable)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_value = "false", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          hide_possible_values = true)]
+    #[arg(long, switch = false)]
     pub(crate) order_messages: bool,
     /// Routes show the smallest slave of a group that has lost its master, and allows it, as its
     /// master (RocketMQ's supportActingMaster)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_value = "false", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          hide_possible_values = true)]
+    #[arg(long, switch = false)]
     pub(crate) acting_masters: bool,
     /// Tell the brokers of a group when its smallest id changes (RocketMQ's
     /// notifyMinBrokerIdChanged); the leader then dials the addresses that they have registered
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_value = "false", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          hide_possible_values = true)]
+    #[arg(long, switch = false)]
     pub(crate) notify_min_id_changed: bool,
     /// Registrations of stock brokers are answered with the order configuration (RocketMQ's
     /// returnOrderTopicConfigToBroker)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_value = "true", default_missing_value = "true",
-          value_parser = BoolishValueParser::new(), action = clap::ArgAction::Set,
-          hide_possible_values = true)]
+    #[arg(long, switch = true)]
     pub(crate) return_order_conf: bool,
     /// A stock broker that has closed all its connections, and opens none for so long, is removed
     /// without waiting for its lease to end; 0s: it is not

@@ -111,7 +111,7 @@ mod tests {
         let said = config(&options("--advertise a:1 --id 1")).expect_err("a slave");
         assert!(said.contains("id"), "{said}");
         let said = config(&options("--advertise a:1 --segment-size 4KiB")).expect_err("too small");
-        assert!(said.contains("segment"), "{said}");
+        assert!(said.contains("segment-size"), "{said}");
         let short = config(&options("--advertise a:1 --lease-ttl 1500ms")).expect("valid");
         assert_eq!(short.lease_ttl_ms, Some(1500));
     }

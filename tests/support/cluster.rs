@@ -1,5 +1,8 @@
 //! Replicas of the name service together.
 
+mod settings;
+mod waits;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -12,12 +15,12 @@ use signpost_client::{Client, Options, Secret};
 use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub(crate) use self::settings::Settings;
 use super::http::{self, Answered};
 use super::journals;
 use super::logs;
 use super::ports::Ports;
 use super::process::{Process, run};
-use super::wait::until;
 
 /// Tests that measure times run alone; all others share the machine.
 static MACHINE: RwLock<()> = RwLock::const_new(());
@@ -31,52 +34,6 @@ const ALLOWED_ALWAYS: &[&str] = &[
     "this replica belongs to no cluster yet, and was not expected in yours",
     "no quorum confirmed this leader for a while: each broker has its full ttl again",
 ];
-
-/// How the replicas are started.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    /// How long a broker lives without a heartbeat, unless it asks for another time.
-    pub(crate) lease_ttl: Duration,
-    /// Between two looks for silent brokers.
-    pub(crate) scan_interval: Duration,
-    /// Further options, for all replicas alike.
-    pub(crate) options: Vec<(&'static str, String)>,
-    /// Bugs and faults planted in certain replicas.
-    pub(crate) planted: BTreeMap<u64, String>,
-    /// Fragments of warnings that belong to what the test does.
-    pub(crate) allowed: Vec<&'static str>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            lease_ttl: Duration::from_secs(60),
-            scan_interval: Duration::from_millis(100),
-            options: Vec::new(),
-            planted: BTreeMap::new(),
-            allowed: Vec::new(),
-        }
-    }
-}
-
-impl Settings {
-    /// Leases this short, scanned for ten times in each.
-    pub(crate) fn ttl(lease_ttl: Duration) -> Self {
-        Self { lease_ttl, scan_interval: lease_ttl / 10, ..Self::default() }
-    }
-
-    /// With a further option.
-    pub(crate) fn option(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.options.push((name, value.to_string()));
-        self
-    }
-
-    /// With a warning that belongs to what the test does.
-    pub(crate) fn allow(mut self, fragment: &'static str) -> Self {
-        self.allowed.push(fragment);
-        self
-    }
-}
 
 /// Where one replica is.
 #[derive(Debug)]
@@ -280,18 +237,6 @@ impl Cluster {
         self.launch(id);
     }
 
-    /// Waits until it is ready.
-    pub(crate) async fn ready(&self, id: u64) {
-        until(&format!("replica {id} is ready"), || async {
-            match http::get(self.http(id), "/readyz").await {
-                Ok(answered) if answered.status == 200 => Ok(()),
-                Ok(answered) => Err(answered.text()),
-                Err(error) => Err(error),
-            }
-        })
-        .await;
-    }
-
     /// kill -9.
     pub(crate) fn kill(&mut self, id: u64) {
         let place = self.place(id);
@@ -344,80 +289,6 @@ impl Cluster {
             200 => Ok(serde_json::from_slice(&answered.body).expect("the contract's answer")),
             _ => Err(answered.text()),
         }
-    }
-
-    /// Waits until one of those that are up leads and the others that are up follow it. Answers its
-    /// number and term.
-    pub(crate) async fn leader(&self) -> (u64, u64) {
-        until("one replica leads all that are up", || async {
-            let mut seen = Vec::new();
-            for id in self.up() {
-                let status = self.status(id).await?;
-                seen.push((id, status.role, status.term, status.leader));
-            }
-            let leads = seen.iter().find(|(_, role, _, _)| role == "leader").cloned();
-            match leads {
-                Some((id, _, term, _))
-                    if seen.iter().all(|(_, _, t, leader)| *t == term && *leader == Some(id)) =>
-                {
-                    Ok((id, term))
-                }
-                _ => Err(format!("{seen:?}")),
-            }
-        })
-        .await
-    }
-
-    /// Waits until all that are up have applied the same log and hold the same tables; answers that
-    /// index.
-    pub(crate) async fn settled(&self) -> u64 {
-        until("equal tables at an equal index on all that are up", || async {
-            let mut seen = Vec::new();
-            for id in self.up() {
-                let status = self.status(id).await?;
-                seen.push((status.applied, status.digest));
-            }
-            let first = seen.first().cloned().expect("one is up");
-            if seen.iter().all(|each| *each == first) {
-                Ok(first.0)
-            } else {
-                Err(format!("{seen:?}"))
-            }
-        })
-        .await
-    }
-
-    /// Sees to it that every replica would know after kill -9 and by itself that what has been
-    /// acknowledged so far is committed: a replica notes on disk how far the log is committed
-    /// with its next write. Without that the entries are there all the same, and a quorum knows.
-    pub(crate) async fn note_committed(&self) {
-        for turn in 0..3 {
-            let written = self.client().put_kv("test", "committed", &turn.to_string(), None).await;
-            written.expect("a write");
-            self.settled().await;
-        }
-    }
-
-    /// Waits until every replica that is up answers `path` alike, body and `Signpost-Modified`;
-    /// the first of them is what `accept` takes.
-    pub(crate) async fn same_everywhere(
-        &self,
-        path: &str,
-        accept: impl Fn(&Answered) -> bool,
-    ) -> Answered {
-        until(&format!("the same answer to {path} everywhere"), || async {
-            let mut seen = Vec::new();
-            for id in self.up() {
-                seen.push(http::get(self.http(id), path).await?);
-            }
-            let first = seen.first().cloned().expect("one is up");
-            if accept(&first) && seen.iter().all(|each| each.content() == first.content()) {
-                Ok(first)
-            } else {
-                Err(format!("{:?}", seen.iter().map(Answered::content).collect::<Vec<_>>()))
-            }
-        })
-        .await
     }
 
     fn place(&mut self, id: u64) -> &mut Place {

@@ -13,11 +13,12 @@ use signpost_remoting::namesrv::{
     AddWritePermHeader, AddWritePermResponseHeader, DeleteTopicHeader, RegisterTopicHeader,
     WipeWritePermHeader, WipeWritePermResponseHeader,
 };
-use signpost_remoting::{RemotingCommand, Reply};
+use signpost_remoting::{RemotingCommand, Reply, response};
 use tokio::time::Instant;
 
+use super::writing::until_led;
 use super::{Shared, done};
-use crate::errors::{CODE_NO_PERMISSION, Missing, ServiceError};
+use crate::errors::{Missing, ServiceError};
 use crate::reads::{Consistency, Read};
 use crate::routes::command::QueueConfig;
 
@@ -59,7 +60,7 @@ async fn set_write_permission(
     deadline: Instant,
 ) -> Result<i32, ServiceError> {
     let set = || shared.service.set_write_permission(None, broker_name.clone(), writable, deadline);
-    let written = shared.until_led(deadline, set).await?;
+    let written = until_led(deadline, set).await?;
     let (consistency, min_index) = (Consistency::Local, Some(written.index));
     let topics = match shared.service.reads().read(&Read { consistency, min_index, deadline }).await
     {
@@ -79,7 +80,7 @@ pub(super) fn delete_topic(shared: &Arc<Shared>, request: RemotingCommand) -> Re
         };
         let cluster = cluster_name.filter(|cluster| !cluster.is_empty());
         let delete = || shared.service.delete_topic(topic.clone(), cluster.clone(), deadline);
-        shared.until_led(deadline, delete).await?;
+        until_led(deadline, delete).await?;
         Ok(done())
     })
 }
@@ -97,7 +98,7 @@ pub(super) fn put_topic(shared: &Arc<Shared>, request: RemotingCommand) -> Reply
             return Ok(done());
         }
         let put = || shared.service.put_topic(topic.clone(), brokers.clone(), deadline);
-        match shared.until_led(deadline, put).await {
+        match until_led(deadline, put).await {
             // A stock name server says that it is done, and has done nothing, too.
             Ok(_) | Err(ServiceError::NotFound(Missing::Broker(_))) => Ok(done()),
             Err(error) => Err(error),
@@ -137,7 +138,7 @@ fn config_of(queue: &QueueData) -> Result<QueueConfig, ServiceError> {
 pub(super) fn update_config() -> RemotingCommand {
     let remark = "the settings of a name server cannot be changed over the wire: change the \
                   options of each replica and restart one after the other";
-    RemotingCommand::error(CODE_NO_PERMISSION, remark)
+    RemotingCommand::error(response::NO_PERMISSION, remark)
 }
 
 /// 319: settings under RocketMQ's own names, where they mean the same here. No paths, nothing of

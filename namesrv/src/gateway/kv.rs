@@ -8,10 +8,11 @@ use signpost_remoting::body::KvTable;
 use signpost_remoting::namesrv::{
     DeleteKvConfigHeader, GetKvConfigResponseHeader, PutKvConfigHeader,
 };
-use signpost_remoting::{RemotingCommand, Reply};
+use signpost_remoting::{RemotingCommand, Reply, response};
 
+use super::writing::until_led;
 use super::{Shared, done, failed};
-use crate::errors::{CODE_SYSTEM_ERROR, Missing, ServiceError};
+use crate::errors::{Missing, ServiceError};
 use crate::routes::{ORDER_TOPIC_CONFIG, RouteTables};
 
 /// Longest namespace and key, in bytes; over HTTP too.
@@ -26,7 +27,7 @@ pub(super) fn put(shared: &Arc<Shared>, request: RemotingCommand) -> Reply {
             PutKvConfigHeader::from_ext(&request.ext)
         else {
             let remark = "namespace or key is null";
-            return Ok(RemotingCommand::error(CODE_SYSTEM_ERROR, remark));
+            return Ok(RemotingCommand::error(response::SYSTEM_ERROR, remark));
         };
         check_names(&namespace, &key)?;
         // A stock name server stores null, and then says that there is no such key.
@@ -39,7 +40,7 @@ pub(super) fn put(shared: &Arc<Shared>, request: RemotingCommand) -> Reply {
             let (namespace, key) = (namespace.clone(), key.clone());
             shared.service.put_kv(namespace, key, value.clone(), None, deadline)
         };
-        shared.until_led(deadline, put).await?;
+        until_led(deadline, put).await?;
         Ok(done())
     })
 }
@@ -57,7 +58,7 @@ pub(super) fn delete(shared: &Arc<Shared>, request: RemotingCommand) -> Reply {
             let (namespace, key) = (namespace.clone(), key.clone());
             shared.service.delete_kv(namespace, key, None, deadline)
         };
-        shared.until_led(deadline, delete).await?;
+        until_led(deadline, delete).await?;
         Ok(done())
     })
 }

@@ -5,7 +5,7 @@
 //! | this file | [`Gateway`]: the one match from request code to call |
 //! | `call` | the request codes that are served |
 //! | [`door`] | the listener: open from the first feeding of the replica until its removal |
-//! | `reading`, `writing` | how fresh reads are; how long writes try |
+//! | `reading`, `writing`, `patience` | how fresh reads are; how long writes try |
 //! | `routes` | 105 |
 //! | `lists` | 106, 206, 224, 304, 311 to 313, 901 |
 //! | `kv` | 100, 101, 102, 219 |
@@ -23,6 +23,7 @@ pub mod door;
 mod kv;
 mod lists;
 mod notices;
+mod patience;
 mod reading;
 pub mod registration;
 mod routes;

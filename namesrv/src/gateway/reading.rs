@@ -51,18 +51,12 @@ impl Shared {
     /// a replica that was removed, or never fed, or stops is not.
     fn falls_back_on(&self, error: &ServiceError) -> bool {
         self.config.reads == RemotingReads::Fallback
-            && match error {
-                ServiceError::Overloaded { .. } => true,
-                ServiceError::Unavailable(why) => matches!(
-                    why,
-                    Unavailable::NoLeader
-                        | Unavailable::NotLeader { .. }
-                        | Unavailable::LeaderUnreachable(_)
-                        | Unavailable::NoQuorum
-                        | Unavailable::Behind { .. }
-                ),
-                _ => false,
-            }
+            && (error.lacks_leader()
+                || matches!(
+                    error,
+                    ServiceError::Overloaded { .. }
+                        | ServiceError::Unavailable(Unavailable::Behind { .. })
+                ))
     }
 
     fn look_locally(&self, look: impl FnOnce(&Self, &View) -> RemotingCommand) -> RemotingCommand {

@@ -8,7 +8,6 @@
 //! | `registering` | 103: known by its bytes, or read and compared |
 //! | `convert` | header and body to the command of the log (pure) |
 //! | `renewals` | repeats on their way to the leader, many in one call |
-//! | `patience` | trying until somebody leads |
 //! | `watch` | telling the leader who has left, and brokers that they have expired |
 //!
 //! A broker sends all that it has to every replica every 30 s. The first time on a connection it is
@@ -21,7 +20,6 @@
 
 mod convert;
 mod ledger;
-mod patience;
 mod registering;
 mod renewals;
 mod watch;
@@ -37,9 +35,9 @@ use tokio::time::{Instant, timeout_at};
 
 use self::convert::key_of;
 use self::ledger::{Ledger, Turn};
-use self::patience::until_led;
 use self::renewals::Renewals;
 use super::failed;
+use super::patience::patiently;
 use crate::answers::{Renewal, RenewalAnswer};
 use crate::errors::{ServiceError, Unavailable};
 use crate::lessor::presence::Standing;
@@ -201,7 +199,7 @@ impl Registrations {
         turn.come().await;
         let renewal = Renewal { key: key.clone(), epoch, content_digest: None };
         let deadline = self.deadline();
-        match until_led(deadline, || self.ask(renewal.clone(), deadline)).await? {
+        match self.renewal(renewal, deadline).await? {
             RenewalAnswer::Unchanged { .. } => {
                 self.book.lock().renewed(id, key, epoch);
                 Ok(true)
@@ -239,7 +237,7 @@ impl Registrations {
         let deadline = self.deadline();
         let unregister = Unregister { key: key.clone(), claim: None, epoch: Some(epoch) };
         let attempt = || self.service.unregister(unregister.clone(), deadline);
-        match until_led(deadline, attempt).await {
+        match patiently(deadline, may_pass, attempt).await {
             Ok(_) => {
                 self.book.lock().leave(connection, &key);
                 Ok(())
@@ -254,6 +252,15 @@ impl Registrations {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A renewal, asked until somebody leads: a stock broker tries again after 30 s only.
+    async fn renewal(
+        &self,
+        renewal: Renewal,
+        deadline: Instant,
+    ) -> Result<RenewalAnswer, ServiceError> {
+        patiently(deadline, may_pass, || self.ask(renewal.clone(), deadline)).await
     }
 
     async fn ask(
@@ -282,6 +289,17 @@ impl Registrations {
     fn deadline(&self) -> Instant {
         Instant::now() + self.service.config().remoting.write_patience
     }
+}
+
+/// Errors that the next try may not meet: of leadership, and of answers that were lost. Every call
+/// of this door may be made twice: the leader finds out what the first one did.
+fn may_pass(error: &ServiceError) -> bool {
+    error.lacks_leader()
+        || matches!(
+            error,
+            ServiceError::Unknown { .. }
+                | ServiceError::Unavailable(Unavailable::ExpiryUndecided | Unavailable::Contended)
+        )
 }
 
 fn places_of(bytes: usize) -> u32 {

@@ -2,16 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use signpost_remoting::{RemotingCommand, Reply};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use super::patience::patiently;
 use super::{Shared, failed};
-use crate::errors::{ServiceError, Unavailable};
-
-/// Between two tries while nobody leads.
-const TRY_INTERVAL: Duration = Duration::from_millis(20);
+use crate::errors::ServiceError;
 
 impl Shared {
     /// Begins a write, on a task of its own: a sender that hangs up, as a tool does that said
@@ -28,36 +25,16 @@ impl Shared {
             done.unwrap_or_else(|error| failed(&error))
         })
     }
-
-    /// Tries until somebody leads: stock tools do not try again by themselves. Only what surely
-    /// was not done is done again.
-    pub(super) async fn until_led<T, F>(
-        &self,
-        deadline: Instant,
-        attempt: impl Fn() -> F,
-    ) -> Result<T, ServiceError>
-    where
-        F: Future<Output = Result<T, ServiceError>>,
-    {
-        loop {
-            match attempt().await {
-                Err(ServiceError::Unavailable(why))
-                    if lacks_leader(&why) && Instant::now() + TRY_INTERVAL < deadline =>
-                {
-                    sleep(TRY_INTERVAL).await;
-                }
-                done => return done,
-            }
-        }
-    }
 }
 
-fn lacks_leader(why: &Unavailable) -> bool {
-    matches!(
-        why,
-        Unavailable::NoLeader
-            | Unavailable::NotLeader { .. }
-            | Unavailable::LeaderUnreachable(_)
-            | Unavailable::NoQuorum
-    )
+/// Tries until somebody leads: stock tools do not try again by themselves. Only what surely was
+/// not done is done again.
+pub(super) async fn until_led<T, F>(
+    deadline: Instant,
+    attempt: impl Fn() -> F,
+) -> Result<T, ServiceError>
+where
+    F: Future<Output = Result<T, ServiceError>>,
+{
+    patiently(deadline, ServiceError::lacks_leader, attempt).await
 }

@@ -66,35 +66,8 @@ fn split(address: &str) -> Option<(&str, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-    use crate::log::{Member, MemberRole, Role};
-
-    fn status(node_id: u64, http: &[&str]) -> Status {
-        let member = |(at, http): (usize, &&str)| Member {
-            id: at as u64 + 1,
-            role: MemberRole::Voter,
-            peer: format!("peer-{at}:7876"),
-            http: (*http).to_owned(),
-            disk_id: Uuid::from_u128(at as u128),
-        };
-        Status {
-            node_id,
-            cluster_name: "tests".into(),
-            cluster: None,
-            role: Role::Follower,
-            term: 1,
-            leader: None,
-            members: http.iter().enumerate().map(member).collect(),
-            membership_index: 1,
-            fed: true,
-            caught_up: true,
-            removed: false,
-            disk_ok: true,
-            stopped: false,
-        }
-    }
+    use crate::fake_log::status;
 
     #[test]
     fn doors_are_as_far_from_http_as_ones_own() {

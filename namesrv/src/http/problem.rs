@@ -8,13 +8,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use signpost_client::types::Problem;
 use signpost_client::types::headers::PROBLEM_JSON;
+use signpost_remoting::response;
 
 use super::excerpt::Excerpt;
 use super::names::Invalid;
 use crate::errors::{Missing, ServiceError};
-
-/// RocketMQ's `REQUEST_CODE_NOT_SUPPORTED`.
-const CODE_NOT_SUPPORTED: i32 = 3;
 
 /// Seconds after which an overloaded replica may be asked again.
 const RETRY_AFTER_S: u64 = 1;
@@ -97,7 +95,7 @@ fn of_http(status: u16, reason: &str, detail: &str) -> Problem {
         title: title(status).to_owned(),
         status,
         detail: detail.to_owned(),
-        code: Some(CODE_NOT_SUPPORTED),
+        code: Some(response::REQUEST_CODE_NOT_SUPPORTED),
         reason: Some(reason.to_owned()),
         ..Problem::default()
     }
@@ -160,7 +158,6 @@ mod tests {
     use signpost_client::types::problem::Conflict;
 
     use super::*;
-    use crate::errors::{CODE_SYSTEM_BUSY, CODE_TOPIC_NOT_EXIST};
     use crate::routes::command::Claim;
 
     #[test]
@@ -182,13 +179,13 @@ mod tests {
     fn rocketmqs_code_stands_beside_the_status() {
         let missing = Missing::Topic { topic: "T".into(), modified: 3 };
         assert_eq!(Fault::from(ServiceError::NotFound(missing)).problem().code, Some(17));
-        assert_eq!(CODE_TOPIC_NOT_EXIST, 17);
+        assert_eq!(response::TOPIC_NOT_EXIST, 17);
         let busy = Fault::from(ServiceError::overloaded("proposals")).into_response();
         assert_eq!(busy.status(), 429);
         assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
         assert_eq!(busy.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
         let code = Fault::from(ServiceError::overloaded("proposals")).problem().code;
-        assert_eq!(code, Some(CODE_SYSTEM_BUSY));
+        assert_eq!(code, Some(response::SYSTEM_BUSY));
     }
 
     #[test]

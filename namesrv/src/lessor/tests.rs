@@ -30,6 +30,15 @@ impl Scene {
         Self { log, service }
     }
 
+    /// Broker "a" has fallen silent, and the proposal of its expiry is held. Answers its epoch.
+    async fn with_an_expiry_under_way() -> (Self, Index) {
+        let scene = Self::new();
+        let epoch = scene.register("a").await;
+        scene.log.set_proposals(Proposals::Hold);
+        until(|| scene.log.held() > 0).await;
+        (scene, epoch)
+    }
+
     async fn register(&self, name: &str) -> Index {
         let register = registration(name, 1, &["TopicA"]);
         let deadline = self.service.deadline(None);
@@ -65,11 +74,6 @@ impl Scene {
     fn expiries(&self) -> usize {
         let is_expiry = |command: &&RouteCommand| matches!(command, RouteCommand::Expire(_));
         self.log.proposed().iter().filter(is_expiry).count()
-    }
-
-    /// Waits, without any sign of life, until the scanner has proposed that `name` has expired.
-    async fn until_expiring(&self) {
-        until(|| self.log.held() > 0).await;
     }
 }
 
@@ -150,10 +154,7 @@ async fn what_was_overdue_at_one_scan_only_is_not_proposed() {
 
 #[tokio::test(start_paused = true)]
 async fn while_an_expiry_is_undecided_a_heartbeat_waits_and_then_hears_of_it() {
-    let scene = Scene::new();
-    let epoch = scene.register("a").await;
-    scene.log.set_proposals(Proposals::Hold);
-    scene.until_expiring().await;
+    let (scene, epoch) = Scene::with_an_expiry_under_way().await;
     let heartbeat = scene.heartbeat("a", epoch);
     sleep(Duration::from_secs(1)).await;
     assert!(!heartbeat.is_finished(), "not acknowledged before the outcome is known");
@@ -163,10 +164,7 @@ async fn while_an_expiry_is_undecided_a_heartbeat_waits_and_then_hears_of_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expiry_that_was_not_proposed_leaves_the_lease_to_be_renewed() {
-    let scene = Scene::new();
-    let epoch = scene.register("a").await;
-    scene.log.set_proposals(Proposals::Hold);
-    scene.until_expiring().await;
+    let (scene, epoch) = Scene::with_an_expiry_under_way().await;
     let heartbeat = scene.heartbeat("a", epoch);
     sleep(Duration::from_secs(1)).await;
     scene.log.set_proposals(Proposals::Apply);
@@ -178,10 +176,7 @@ async fn an_expiry_that_was_not_proposed_leaves_the_lease_to_be_renewed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expiry_whose_fate_is_hidden_is_answered_503_and_settled_by_a_later_round() {
-    let scene = Scene::new();
-    let epoch = scene.register("a").await;
-    scene.log.set_proposals(Proposals::Hold);
-    scene.until_expiring().await;
+    let (scene, epoch) = Scene::with_an_expiry_under_way().await;
     let heartbeat = scene.heartbeat("a", epoch);
     sleep(Duration::from_secs(1)).await;
     scene.log.begin_term(2, 1);
@@ -193,10 +188,7 @@ async fn an_expiry_whose_fate_is_hidden_is_answered_503_and_settled_by_a_later_r
 
 #[tokio::test(start_paused = true)]
 async fn an_expiry_still_under_way_stays_undecided_in_a_new_term_of_the_same_leader() {
-    let scene = Scene::new();
-    let epoch = scene.register("a").await;
-    scene.log.set_proposals(Proposals::Hold);
-    scene.until_expiring().await;
+    let (scene, epoch) = Scene::with_an_expiry_under_way().await;
     // Lost and won again before the proposal reached the log: it lands in the new term.
     scene.log.begin_term(3, 1);
     sleep(Duration::from_secs(2)).await;
@@ -209,10 +201,7 @@ async fn an_expiry_still_under_way_stays_undecided_in_a_new_term_of_the_same_lea
 
 #[tokio::test(start_paused = true)]
 async fn an_expiry_of_a_former_epoch_is_refused_and_harms_nobody() {
-    let scene = Scene::new();
-    let old = scene.register("a").await;
-    scene.log.set_proposals(Proposals::Hold);
-    scene.until_expiring().await;
+    let (scene, old) = Scene::with_an_expiry_under_way().await;
     let late = scene.heartbeat("a", old);
     // The broker was restarted meanwhile.
     let restarted = Register {
@@ -230,10 +219,7 @@ async fn an_expiry_of_a_former_epoch_is_refused_and_harms_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unchanged_registration_waits_for_the_fate_of_the_expiry_too() {
-    let scene = Scene::new();
-    scene.register("a").await;
-    scene.log.set_proposals(Proposals::Hold);
-    scene.until_expiring().await;
+    let (scene, _) = Scene::with_an_expiry_under_way().await;
     let repeat = {
         let service = Arc::clone(&scene.service);
         tokio::spawn(async move {
@@ -367,10 +353,7 @@ async fn of_five_brokers_one_silent_goes_whatever_the_brake() {
 
 #[tokio::test(start_paused = true)]
 async fn a_changed_registration_that_races_its_expiry_is_not_called_done() {
-    let scene = Scene::new();
-    scene.register("a").await;
-    scene.log.set_proposals(Proposals::Hold);
-    scene.until_expiring().await;
+    let (scene, _) = Scene::with_an_expiry_under_way().await;
     let change = {
         let service = Arc::clone(&scene.service);
         tokio::spawn(async move {

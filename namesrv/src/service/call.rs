@@ -17,6 +17,11 @@ use crate::routes::command::{
 };
 
 /// What only the leader can do. Sent between replicas: variants are only ever appended.
+///
+/// The operators' writes look like those of [`RouteCommand`](crate::routes::command::RouteCommand),
+/// and are not: that enum holds what only a leader may propose, too (an expiry, a difference with
+/// its base, the cluster's version), which no other replica can ask for as long as this one has no
+/// word for it; and each of the two is kept readable for another reader, the log and the peers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Request {
     Register(Register),

@@ -1,5 +1,6 @@
 //! Commands with defaults, and tables that count their own log index.
 
+use signpost_namesrv::fake_log::registration;
 use signpost_namesrv::routes::command::*;
 use signpost_namesrv::routes::{RouteTables, RouteView};
 
@@ -135,20 +136,10 @@ pub(crate) fn expire(key: &BrokerKey, epoch: u64) -> Expire {
 pub(crate) fn broker(name: &str, id: u64, topics: &[&str]) -> Register {
     Register {
         key: key(name, id),
-        door: Door::Http,
-        claim: Some(claim(1, 1)),
         address: format!("{name}-{id}:10911"),
         ha_address: format!("{name}-{id}:10912"),
-        data_version: DataVersion::default(),
-        lease_ttl_ms: 120_000,
-        filter_servers: None,
-        enable_acting_master: None,
-        zone: None,
-        base: None,
         topics: topics.iter().map(|topic| ((*topic).to_owned(), queues(4))).collect(),
-        gone: vec![],
-        takeover: false,
-        mappings: Default::default(),
+        ..registration(name, 1, &[])
     }
 }
 

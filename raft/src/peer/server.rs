@@ -22,8 +22,8 @@ use super::hello::{Hello, Purpose, Refusal, Verdict, Welcome, judge};
 use super::message::{Answer, Ask};
 use crate::machine::{Machine, NodeId};
 use crate::network::{Listener, Stream};
-use crate::replica::Core;
 use crate::rounds::ReadError;
+use crate::shared::Core;
 use crate::store::snapshot::{SnapshotHeader, SnapshotWriter};
 use crate::types::TypeConfig;
 

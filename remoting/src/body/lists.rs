@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::lenient::{self, Bounded};
-use super::{ADDRESSES_MAX, BROKERS_MAX, BodyError, BrokerData, TOPICS_MAX, json};
+use super::{BROKERS_MAX, BodyError, BrokerData, TOPICS_MAX, json};
 
 /// RocketMQ's `TopicList` (206, 224, 304, 311 to 313).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -165,24 +165,12 @@ impl BrokerMemberGroup {
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
-            #[serde(deserialize_with = "lenient::map::<_, _, _, ADDRESSES_MAX>")]
-            broker_addrs: BTreeMap<u64, String>,
-            #[serde(deserialize_with = "lenient::text")]
-            broker_name: Option<String>,
-            #[serde(deserialize_with = "lenient::text")]
-            cluster: Option<String>,
-        }
-        #[derive(Deserialize, Default)]
-        #[serde(default, rename_all = "camelCase")]
         struct Envelope {
-            broker_member_group: Option<Wire>,
+            /// Read as what it is part of elsewhere.
+            broker_member_group: Option<BrokerData>,
         }
-        let wire = json::read::<Envelope>(body)?.broker_member_group.unwrap_or_default();
-        Ok(Self {
-            broker_addrs: wire.broker_addrs,
-            broker_name: wire.broker_name.unwrap_or_default(),
-            cluster: wire.cluster.unwrap_or_default(),
-        })
+        let group = json::read::<Envelope>(body)?.broker_member_group.unwrap_or_default();
+        let BrokerData { broker_addrs, broker_name, cluster, .. } = group;
+        Ok(Self { broker_addrs, broker_name, cluster })
     }
 }

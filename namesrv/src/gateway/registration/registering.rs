@@ -11,10 +11,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::{key_of, register_of};
 use super::ledger::{Raw, Turn};
-use super::patience::{MaybeService, until_led};
-use super::{Registrations, places_of};
+use super::{Registrations, may_pass, places_of};
 use crate::answers::{Renewal, RenewalAnswer};
 use crate::errors::ServiceError;
+use crate::gateway::patience::patiently;
 use crate::gateway::{failed, kv};
 use crate::routes::command::BrokerKey;
 
@@ -83,7 +83,7 @@ impl Registrations {
             return Ok(None);
         };
         let renewal = Renewal { key: key.clone(), epoch, content_digest: Some(digest) };
-        match until_led(deadline, || self.ask(renewal.clone(), deadline)).await? {
+        match self.renewal(renewal, deadline).await? {
             RenewalAnswer::Unchanged { master } => {
                 self.repeated.fetch_add(1, Ordering::Relaxed);
                 self.book.lock().renewed(*connection, key, epoch);
@@ -102,7 +102,7 @@ impl Registrations {
         };
         self.compared.fetch_add(1, Ordering::Relaxed);
         let config = self.service.config();
-        let compared = until_led(deadline, || async {
+        let compared = patiently(deadline, Refused::may_pass, || async {
             let inflated_bytes_max = config.remoting.inflated_bytes;
             let version = request.version;
             let body = RegisterBody::decode(header, version, &request.body, inflated_bytes_max)
@@ -167,12 +167,9 @@ impl From<ServiceError> for Refused {
     }
 }
 
-impl MaybeService for Refused {
-    fn service(&self) -> Option<&ServiceError> {
-        match self {
-            Self::Body(_) => None,
-            Self::Service(error) => Some(error),
-        }
+impl Refused {
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Service(error) if may_pass(error))
     }
 }
 

@@ -29,11 +29,16 @@ async fn registered(scene: &Scene) -> BTreeMap<NodeId, Wire> {
     wires
 }
 
-/// Nothing happens to it until its lease ends.
-async fn stays(scene: &Scene) {
+/// Nothing happens to it for a long while.
+async fn lives_on(scene: &Scene) {
     sleep(LONG).await;
     assert!(scene.is_alive("a"));
     assert_eq!(scene.expiries(), 0);
+}
+
+/// Nothing happens to it until its lease ends.
+async fn stays(scene: &Scene) {
+    lives_on(scene).await;
     scene.until(Duration::from_secs(100), |scene| !scene.is_alive("a")).await;
 }
 
@@ -102,9 +107,7 @@ async fn who_comes_back_within_the_grace_stays() {
         wire.register_ok(&stock()).await;
         wire
     };
-    sleep(LONG).await;
-    assert!(scene.is_alive("a"));
-    assert_eq!(scene.expiries(), 0);
+    lives_on(&scene).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,9 +139,7 @@ async fn a_silent_replica_vetoes() {
     // The leader hears of it, and can ask nobody.
     scene.leader().log.set_calls(Calls::Refuse);
     drop(wires);
-    sleep(LONG).await;
-    assert!(scene.is_alive("a"));
-    assert_eq!(scene.expiries(), 0);
+    lives_on(&scene).await;
     scene.leader().log.set_calls(Calls::Deliver);
     scene.until(2 * SOON, |scene| !scene.is_alive("a")).await;
 }
@@ -183,9 +184,7 @@ async fn a_broker_that_gave_up_waiting_for_an_answer_stays() {
     sleep(Duration::from_secs(3)).await;
     drop(wires);
     scene.leader().log.set_rounds(Rounds::Confirm);
-    sleep(LONG).await;
-    assert!(scene.is_alive("a"));
-    assert_eq!(scene.expiries(), 0);
+    lives_on(&scene).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,9 +196,7 @@ async fn a_broker_that_was_answered_an_error_stays() {
     assert_eq!(wire.register(&stock()).await.code, response::SYSTEM_ERROR);
     drop(wires);
     scene.leader().log.set_rounds(Rounds::Confirm);
-    sleep(LONG).await;
-    assert!(scene.is_alive("a"));
-    assert_eq!(scene.expiries(), 0);
+    lives_on(&scene).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,6 +211,28 @@ async fn in_a_new_term_the_leader_is_told_again() {
     }
     sleep(GRACE - Duration::from_millis(50)).await;
     assert!(scene.is_alive("a"), "a full grace in the new term");
+    scene.until(SOON, |scene| !scene.is_alive("a")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_told_in_a_former_term_is_not_judged_in_a_new_one() {
+    let scene = Scene::new();
+    sleep(Duration::from_millis(100)).await;
+    for id in 2..=3 {
+        scene.replica(id).connect().register_ok(&stock()).await;
+    }
+    sleep(GRACE / 2).await;
+    // The same leader again, whom the doors cannot tell anew for a while.
+    for id in 2..=3 {
+        scene.replica(id).log.set_calls(Calls::Refuse);
+    }
+    for replica in scene.replicas.values() {
+        replica.log.begin_term(2, 1);
+    }
+    lives_on(&scene).await;
+    for id in 2..=3 {
+        scene.replica(id).log.set_calls(Calls::Deliver);
+    }
     scene.until(SOON, |scene| !scene.is_alive("a")).await;
 }
 

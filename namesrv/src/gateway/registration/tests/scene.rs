@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use signpost_raft::machine::{Index, NodeId};
 use signpost_remoting::body::{DataVersion, RegisterBody, TopicConfig};
 use signpost_remoting::connection::Ended;
@@ -221,7 +221,11 @@ impl Stock {
     }
 
     pub(super) fn registration(&self) -> RemotingCommand {
-        let body = self.body.encode_json(self.version);
+        self.registration_of(self.body.encode_json(self.version).into())
+    }
+
+    /// The same with a body that was encoded before.
+    pub(super) fn registration_of(&self, body: Bytes) -> RemotingCommand {
         let mut command = RemotingCommand::request(request::REGISTER_BROKER)
             .with_ext(self.header.to_ext())
             .with_body(body);
@@ -300,14 +304,17 @@ impl Wire {
     }
 
     pub(super) async fn register_ok(&mut self, broker: &Stock) -> RemotingCommand {
-        let answer = self.register(broker).await;
+        self.ask_ok(broker.registration()).await
+    }
+
+    pub(super) async fn ask_ok(&mut self, command: RemotingCommand) -> RemotingCommand {
+        let answer = self.ask(command).await;
         assert_eq!((answer.code, &answer.remark), (response::SUCCESS, &None));
         answer
     }
 
     pub(super) async fn unregister_ok(&mut self, broker: &Stock) {
-        let answer = self.ask(broker.unregistration()).await;
-        assert_eq!((answer.code, answer.remark), (response::SUCCESS, None));
+        self.ask_ok(broker.unregistration()).await;
     }
 
     /// Is it closed by the other end within this time?
