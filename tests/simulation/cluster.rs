@@ -24,9 +24,9 @@ use turmoil::Sim;
 use turmoil::net::TcpListener;
 use uuid::Uuid;
 
-use crate::checks::convergence::Standing;
 use crate::network::{ClientListener, PeerListener, SimulatedNetwork};
 use crate::random::Random;
+use signpost_chaos::checks::convergence::Standing;
 
 /// All replicas.
 pub(crate) const NODES: RangeInclusive<NodeId> = 1..=3;

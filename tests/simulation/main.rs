@@ -10,7 +10,7 @@
 //!                                                          SIGNPOST_HISTORY=FILE keeps its history
 //! cargo test --test simulation -- repeats                  is a seed the same each time?
 //! cargo test --test simulation --features planted-bugs -- planted       do the checks bite?
-//! cargo test --test simulation-checks                      the checkers' own tests
+//! cargo test -p signpost-chaos                             the checkers' own tests
 //! ```
 //!
 //! A seed repeats to the byte: one process runs one seed, and what hash maps and tokio ask the system
@@ -26,18 +26,15 @@
 //! | [`cluster`], [`network`] | the replicas on turmoil, and the seams' implementations |
 //! | [`faults`] | what goes wrong, and when |
 //! | [`workload`], [`requests`], [`caller`] | what the clients do, over real HTTP |
-//! | [`history`] | what they were told |
-//! | [`checks`] | one invariant, one file |
+//! | `signpost_chaos` | what they were told, and the checkers |
 //! | [`logs`] | errors and panics fail a seed |
 //! | [`report`] | counters, violations, a process for each seed |
 
 #![allow(clippy::print_stdout, reason = "a test reports to whoever runs it")]
 
 mod caller;
-mod checks;
 mod cluster;
 mod faults;
-mod history;
 mod logs;
 mod network;
 mod random;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checks::Violation;
+use signpost_chaos::checks::Violation;
 
 /// The seed that a process runs.
 pub(crate) const SEED: &str = "SIGNPOST_SEED";

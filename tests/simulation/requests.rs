@@ -8,18 +8,18 @@ use signpost_namesrv::routes::command::{BrokerKey, QueueConfig, RouteCommand};
 use signpost_raft::machine::Index;
 
 use crate::caller::Ask;
-use crate::history::{Call, Read, What};
+use signpost_chaos::history::{Call, Read, What};
 
-/// The request of a call. `heartbeat` is the broker, its incarnation and its epoch, for heartbeats.
-pub(crate) fn of(call: &Call, heartbeat: &(BrokerKey, u64, Index)) -> Ask {
+/// The request of a call.
+pub(crate) fn of(call: &Call) -> Ask {
     match call {
         Call::Write(command) => write(command),
         Call::Read(wanted) => Ask { method: Method::GET, path: read(wanted), body: None },
-        Call::Heartbeat => {
-            let (key, incarnation, epoch) = heartbeat;
-            let body = json!({ "incarnation": incarnation, "epoch": epoch });
-            ask(Method::POST, format!("{}/heartbeat", broker(key)), Some(body))
+        Call::Heartbeat(beat) => {
+            let body = json!({ "incarnation": beat.incarnation, "epoch": beat.epoch });
+            ask(Method::POST, format!("{}/heartbeat", broker(&beat.key)), Some(body))
         }
+        Call::Send(_) => unreachable!("no broker takes messages here"),
     }
 }
 

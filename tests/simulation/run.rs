@@ -10,16 +10,16 @@ use signpost_namesrv::routes::command::{RouteCommand, RouteOutcome};
 use signpost_raft::machine::{NodeId, Term};
 use turmoil::Sim;
 
-use crate::checks::convergence::{Rest, is_uniform};
-use crate::checks::truth::Truth;
-use crate::checks::{self, Evidence, Violation, agreement};
 use crate::cluster::{Cluster, ELECTION_MAX, NODES};
 use crate::faults::Faults;
-use crate::history::{Call, Operation, Outcome};
 use crate::logs;
 use crate::random::Random;
 use crate::report::Report;
 use crate::workload::{Client, History};
+use signpost_chaos::checks::convergence::{Rest, is_uniform};
+use signpost_chaos::checks::truth::Truth;
+use signpost_chaos::checks::{self, Evidence, Violation, agreement};
+use signpost_chaos::history::{Call, Operation, Outcome};
 
 const CLIENTS: u64 = 5;
 
@@ -216,7 +216,8 @@ fn count(operations: &[Operation]) -> BTreeMap<String, u64> {
             (_, Outcome::Unknown(_)) => add("unknown outcomes"),
             (_, Outcome::Refused(_)) => add("refused"),
             (Call::Write(_), Outcome::Answered(_)) => add("writes"),
-            (Call::Heartbeat, Outcome::Answered(_)) => add("heartbeats"),
+            (Call::Heartbeat(_), Outcome::Answered(_)) => add("heartbeats"),
+            (Call::Send(_), Outcome::Answered(_)) => add("sends"),
             (Call::Read(read), Outcome::Answered(answer)) => {
                 match (read.linearizable, answer.at_follower) {
                     (true, true) => add("linearizable reads at followers"),

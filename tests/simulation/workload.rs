@@ -14,9 +14,9 @@ use tokio::time::sleep;
 
 use crate::caller::{Caller, Reply};
 use crate::cluster::NODES;
-use crate::history::{Answer, Call, Operation, Outcome, Read, What};
 use crate::random::Random;
 use crate::requests;
+use signpost_chaos::history::{Answer, Call, Heartbeat, Operation, Outcome, Read, What};
 
 /// How long a replica may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -122,7 +122,7 @@ impl Client {
             let topics = TOPICS.map(|topic| What::Route(topic.into()));
             let keys = KEYS.map(|key| What::Kv(NAMESPACE.into(), key.into()));
             for what in topics.into_iter().chain(keys).chain([What::Brokers]) {
-                let read = Read { what, linearizable: true, min_index: None };
+                let read = Read { what, linearizable: true, min_index: None, after: None };
                 // A connection that a partition has stalled must be found out first.
                 while !self.call(Call::Read(read.clone()), PATIENCE).await {
                     if now() >= read_by {
@@ -165,7 +165,10 @@ impl Client {
                 Call::Write(RouteCommand::Unregister(Unregister { key: self.key(), claim, epoch }))
             }
             (84..88, Some(epoch)) => Call::Write(RouteCommand::Patch(self.patch(epoch))),
-            (88..94, Some(_)) => Call::Heartbeat,
+            (88..94, Some(epoch)) => {
+                let (key, incarnation) = (self.key(), self.claim.incarnation);
+                Call::Heartbeat(Heartbeat { key, incarnation, epoch })
+            }
             _ => {
                 if self.random.percent(20) {
                     self.claim = Claim { incarnation: self.claim.incarnation + 1, seq: 0 };
@@ -189,7 +192,7 @@ impl Client {
         };
         let min_index =
             self.random.percent(if linearizable { 10 } else { 60 }).then_some(self.seen);
-        Read { what, linearizable, min_index }
+        Read { what, linearizable, min_index, after: None }
     }
 
     fn register(&mut self) -> Register {
@@ -247,8 +250,7 @@ impl Client {
 
     /// Makes a call and notes what came of it. Answers whether it was done.
     async fn call(&mut self, call: Call, patience: Duration) -> bool {
-        let heartbeat = (self.key(), self.claim.incarnation, self.epoch.unwrap_or(1));
-        let ask = requests::of(&call, &heartbeat);
+        let ask = requests::of(&call);
         let (replica, began) = (self.replica, now());
         let reply = self.caller.ask(replica, &ask, patience).await;
         let outcome = judge(&call, reply);
@@ -271,7 +273,9 @@ impl Client {
                 self.retry = Some(register.clone());
             }
             (Call::Write(RouteCommand::Unregister(_)), Outcome::Answered(_)) => self.epoch = None,
-            (Call::Heartbeat, Outcome::Refused(why)) if why.starts_with("410") => self.epoch = None,
+            (Call::Heartbeat(_), Outcome::Refused(why)) if why.starts_with("410") => {
+                self.epoch = None;
+            }
             (Call::Write(RouteCommand::PutKv { key, .. }), Outcome::Answered(answer)) => {
                 self.modified.insert(key.clone(), answer.index);
             }
@@ -302,7 +306,8 @@ fn judge(call: &Call, reply: Reply) -> Outcome {
         Reply::NotSent(why) => return Outcome::Refused(format!("not sent: {why}")),
         Reply::Lost(why) => return Outcome::Unknown(why),
     };
-    let header = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+    let told = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+    let header = |name: &str| told(name)?.parse::<u64>().ok();
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let absent = matches!(call, Call::Read(_))
         && matches!(json["reason"].as_str(), Some("no-such-topic" | "no-such-key"));
@@ -317,7 +322,10 @@ fn judge(call: &Call, reply: Reply) -> Outcome {
                 modified: header(headers::MODIFIED),
                 found: status == 200,
                 epoch: json["epoch"].as_u64(),
+                lease_ttl_ms: json["leaseTtlMs"].as_u64(),
                 at_follower: header(headers::LEADER) != header(headers::NODE),
+                linearizable: told(headers::CONSISTENCY).map(|told| told == "linearizable"),
+                cluster: told(headers::CLUSTER),
                 body,
             })
         }

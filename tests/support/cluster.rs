@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
+use signpost_chaos::journal;
 use signpost_client::types::ClusterStatus;
 use signpost_client::{Client, Options, Secret};
 use tempfile::TempDir;
@@ -17,7 +18,6 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(crate) use self::settings::Settings;
 use super::http::{self, Answered};
-use super::journals;
 use super::logs;
 use super::ports::Ports;
 use super::process::{Process, run};
@@ -342,7 +342,7 @@ impl Cluster {
             wrong.extend(lines.into_iter().map(|line| format!("replica {id} said: {line}")));
         }
         let journals: Vec<PathBuf> = self.ids().into_iter().map(|id| self.journal(id)).collect();
-        wrong.extend(journals::disagreement(&journals));
+        wrong.extend(journal::disagreement(&journals));
         wrong
     }
 }

@@ -7,7 +7,6 @@
 //! | [`brokers`] | registrations as tests make them, by hand and kept alive |
 //! | [`process`] | one process: signals, its log, its end |
 //! | [`logs`] | what a log may say: an unexpected warning fails the test |
-//! | [`journals`] | equal index, equal digest: checked at the end of each test |
 //! | [`http`] | one request to one replica, answered in raw bytes |
 //! | [`ports`] | ports that no other test has |
 //! | [`wait`] | conditions with deadlines |
@@ -15,7 +14,6 @@
 pub(crate) mod brokers;
 pub(crate) mod cluster;
 pub(crate) mod http;
-pub(crate) mod journals;
 pub(crate) mod logs;
 pub(crate) mod ports;
 pub(crate) mod process;

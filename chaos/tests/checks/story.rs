@@ -7,8 +7,8 @@ use signpost_raft::codec;
 use signpost_raft::machine::Index;
 use signpost_raft::store::journal::JournalRecord;
 
-use crate::checks::truth::Truth;
-use crate::history::{Answer, Call, Operation, Outcome, Read, What};
+use signpost_chaos::checks::truth::Truth;
+use signpost_chaos::history::{Answer, Call, Operation, Outcome, Read, What};
 
 pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -93,7 +93,7 @@ pub(crate) fn read(
     });
     let found = body.is_some();
     let answer = Answer { index, found, body: body.unwrap_or_default(), ..Answer::default() };
-    let read = Read { what, linearizable: true, min_index: None };
+    let read = Read { what, linearizable: true, min_index: None, after: None };
     operation(Call::Read(read), began, ended, Outcome::Answered(answer))
 }
 

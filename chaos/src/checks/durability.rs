@@ -12,7 +12,9 @@ use crate::history::Operation;
 
 const CHECK: &str = "durability";
 
-pub(crate) fn check(truth: &Truth, operations: &[Operation], rests: &[Rest]) -> Vec<Violation> {
+/// Each replica at each moment of rest, against the replay and what had been acknowledged.
+#[must_use]
+pub fn check(truth: &Truth, operations: &[Operation], rests: &[Rest]) -> Vec<Violation> {
     let mut violations = Vec::new();
     for rest in rests {
         let before = operations.iter().filter(|operation| operation.ended <= rest.at);

@@ -1,5 +1,5 @@
-use crate::checks::outcomes::check;
 use crate::story::{put, refused, register, truth, unknown, wrote};
+use signpost_chaos::checks::outcomes::check;
 
 #[test]
 fn each_outcome_as_it_should_be() {

@@ -11,7 +11,9 @@ use crate::history::{Answer, Operation, What, is_same_write};
 
 const CHECK: &str = "answers";
 
-pub(crate) fn check(truth: &Truth, operations: &[Operation]) -> Vec<Violation> {
+/// Every answer, against the tables at its index.
+#[must_use]
+pub fn check(truth: &Truth, operations: &[Operation]) -> Vec<Violation> {
     let wrong = operations.iter().filter_map(|operation| {
         let answer = operation.answer()?;
         let judged = match (operation.write(), operation.read()) {

@@ -13,7 +13,9 @@ use crate::history::{Operation, Outcome, has_effect, identity};
 
 const CHECK: &str = "outcomes";
 
-pub(crate) fn check(truth: &Truth, operations: &[Operation]) -> Vec<Violation> {
+/// Each write in the log, against those who asked for it.
+#[must_use]
+pub fn check(truth: &Truth, operations: &[Operation]) -> Vec<Violation> {
     let mut effects: BTreeMap<String, Vec<Index>> = BTreeMap::new();
     for (index, entry) in truth.entries() {
         if let Some(identity) = identity(&entry.command).filter(|_| has_effect(&entry.outcome)) {

@@ -8,15 +8,17 @@ use signpost_raft::machine::Index;
 
 /// An applied command.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) command: RouteCommand,
-    pub(crate) outcome: RouteOutcome,
+pub struct Entry {
+    /// What was applied.
+    pub command: RouteCommand,
+    /// What came of it.
+    pub outcome: RouteOutcome,
 }
 
 /// Every applied command, and what the tables were after it. Entries without a command (membership,
 /// a term's first) have an index and are not in here.
 #[derive(Debug, Default)]
-pub(crate) struct Truth {
+pub struct Truth {
     entries: BTreeMap<Index, Entry>,
     /// Sorted by index; persistent maps, so that a thousand of them take little.
     tables: Vec<(Index, RouteTables)>,
@@ -25,7 +27,7 @@ pub(crate) struct Truth {
 
 impl Truth {
     /// Applies the next command. Indices grow.
-    pub(crate) fn apply(&mut self, index: Index, command: RouteCommand) -> (RouteOutcome, u128) {
+    pub fn apply(&mut self, index: Index, command: RouteCommand) -> (RouteOutcome, u128) {
         let mut tables = self.at(Index::MAX).clone();
         let outcome = tables.apply(index, command.clone());
         tables.take_changes();
@@ -35,16 +37,20 @@ impl Truth {
         (outcome, digest)
     }
 
-    pub(crate) fn entry(&self, index: Index) -> Option<&Entry> {
+    /// The command at this index.
+    #[must_use]
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
         self.entries.get(&index)
     }
 
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (Index, &Entry)> {
+    /// All commands, in order.
+    pub fn entries(&self) -> impl Iterator<Item = (Index, &Entry)> {
         self.entries.iter().map(|(index, entry)| (*index, entry))
     }
 
     /// The tables when everything up to `index` had been applied.
-    pub(crate) fn at(&self, index: Index) -> &RouteTables {
+    #[must_use]
+    pub fn at(&self, index: Index) -> &RouteTables {
         let after = self.tables.partition_point(|(at, _)| *at <= index);
         match after.checked_sub(1).and_then(|last| self.tables.get(last)) {
             Some((_, tables)) => tables,

@@ -4,9 +4,9 @@ use signpost_namesrv::routes::command::RouteOutcome;
 use signpost_raft::codec;
 use signpost_raft::store::journal::JournalRecord;
 
-use crate::checks::Violation;
-use crate::checks::agreement::check;
 use crate::story::{journal, put};
+use signpost_chaos::checks::Violation;
+use signpost_chaos::checks::agreement::check;
 
 fn found(journals: [Vec<JournalRecord>; 2]) -> Vec<Violation> {
     let [one, two] = journals;

@@ -15,7 +15,9 @@ use crate::history::{Call, Operation};
 
 const CHECK: &str = "order";
 
-pub(crate) fn check(operations: &[Operation]) -> Vec<Violation> {
+/// Indices against real time.
+#[must_use]
+pub fn check(operations: &[Operation]) -> Vec<Violation> {
     let mut answered: Vec<(&Operation, Index)> = Vec::new();
     for operation in operations {
         if let (Some(answer), Call::Write(_) | Call::Read(_)) =
@@ -61,6 +63,6 @@ fn holds(operation: &Operation, index: Index, earlier: Index) -> bool {
         Call::Write(RouteCommand::Register(_) | RouteCommand::Patch(_)) => index >= earlier,
         Call::Write(_) => index > earlier,
         Call::Read(read) => index >= earlier || !read.linearizable,
-        Call::Heartbeat => true,
+        Call::Heartbeat(_) | Call::Send(_) => true,
     }
 }

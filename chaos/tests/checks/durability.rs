@@ -1,6 +1,6 @@
-use crate::checks::convergence::{Rest, Standing};
-use crate::checks::durability::check;
 use crate::story::{ms, put, truth, wrote};
+use signpost_chaos::checks::convergence::{Rest, Standing};
+use signpost_chaos::checks::durability::check;
 
 fn found(applied: u64, digest_of: u64) -> usize {
     let truth = truth(&[(2, put("k", "a")), (3, put("k", "b"))]);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::checks::convergence::{Rest, Standing};
-use crate::checks::{Evidence, all};
 use crate::story::{journal, local, ms, put, read, register, truth, unknown, wrote};
+use signpost_chaos::checks::convergence::{Rest, Standing};
+use signpost_chaos::checks::{Evidence, all};
 
 fn good_run() -> Evidence {
     let commands = [(2, put("k", "a")), (3, register("b", 1)), (5, put("k", "c"))];

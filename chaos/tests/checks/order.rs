@@ -1,5 +1,5 @@
-use crate::checks::order::check;
 use crate::story::{local, put, read, wrote};
+use signpost_chaos::checks::order::check;
 
 #[test]
 fn indices_that_follow_time_are_fine() {

@@ -5,7 +5,9 @@ use crate::history::Operation;
 
 const CHECK: &str = "min_index";
 
-pub(crate) fn check(operations: &[Operation]) -> Vec<Violation> {
+/// Each read that asked for an index.
+#[must_use]
+pub fn check(operations: &[Operation]) -> Vec<Violation> {
     let below = |operation: &&Operation| {
         let asked = operation.read().and_then(|read| read.min_index);
         matches!((asked, operation.answer()), (Some(asked), Some(answer)) if answer.index < asked)

@@ -17,9 +17,8 @@ use super::truth::Truth;
 const CHECK: &str = "agreement";
 
 /// The true sequence; None when there is none.
-pub(crate) fn check(
-    journals: &BTreeMap<NodeId, Vec<JournalRecord>>,
-) -> (Option<Truth>, Vec<Violation>) {
+#[must_use]
+pub fn check(journals: &BTreeMap<NodeId, Vec<JournalRecord>>) -> (Option<Truth>, Vec<Violation>) {
     match union(journals).and_then(|union| replay(&union)) {
         Ok(truth) => (Some(truth), Vec::new()),
         Err(text) => (None, vec![Violation::new(CHECK, text)]),

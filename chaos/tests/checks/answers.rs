@@ -1,9 +1,9 @@
 use signpost_namesrv::routes::command::RouteCommand;
 
-use crate::checks::answers::check;
-use crate::checks::truth::Truth;
-use crate::history::{Answer, Call, Operation, Outcome, What};
 use crate::story::{put, read, register, truth, wrote};
+use signpost_chaos::checks::answers::check;
+use signpost_chaos::checks::truth::Truth;
+use signpost_chaos::history::{Answer, Call, Operation, Outcome, What};
 
 fn true_sequence() -> Truth {
     truth(&[(2, put("k", "a")), (3, register("b", 1)), (5, put("k", "c"))])

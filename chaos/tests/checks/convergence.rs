@@ -1,5 +1,5 @@
-use crate::checks::convergence::{Rest, Standing, check, is_uniform};
 use crate::story::ms;
+use signpost_chaos::checks::convergence::{Rest, Standing, check, is_uniform};
 
 fn found(second: Standing, failed: Option<&str>) -> usize {
     let replicas = vec![standing(), second];

@@ -1,13 +1,15 @@
-//! Claim 9, at the end of each test: wherever two replicas' journals overlap, they applied the same
+//! What replicas applied, from their journals. Claim 9 at its simplest: wherever two replicas' journals overlap, they applied the same
 //! command at the same index, with the same outcome and the same digest after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use signpost_raft::store::journal::{JournalRecord, read_journal};
 
 /// What is wrong with these journals, if anything.
-pub(crate) fn disagreement(journals: &[PathBuf]) -> Option<String> {
+#[must_use]
+pub fn disagreement(journals: &[PathBuf]) -> Option<String> {
     let mut known: BTreeMap<u64, (&Path, JournalRecord)> = BTreeMap::new();
     for path in journals.iter().filter(|path| path.exists()) {
         let records = match read_journal(path) {
@@ -31,10 +33,9 @@ pub(crate) fn disagreement(journals: &[PathBuf]) -> Option<String> {
 }
 
 /// The indices that a replica has applied by itself; those between came in a snapshot.
-pub(crate) fn indices(journal: &Path) -> Vec<u64> {
-    let records = read_journal(journal).expect("a readable journal");
-    let mut indices: Vec<u64> = records.iter().map(|record| record.index).collect();
-    indices.sort_unstable();
-    indices.dedup();
-    indices
+///
+/// # Errors
+/// What the system says, or that a record is damaged.
+pub fn indices(journal: &Path) -> io::Result<BTreeSet<u64>> {
+    Ok(read_journal(journal)?.iter().map(|record| record.index).collect())
 }

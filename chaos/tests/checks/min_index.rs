@@ -1,5 +1,5 @@
-use crate::checks::min_index::check;
 use crate::story::{local, read};
+use signpost_chaos::checks::min_index::check;
 
 #[test]
 fn at_or_above_is_fine() {

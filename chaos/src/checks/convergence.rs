@@ -11,27 +11,33 @@ const CHECK: &str = "convergence";
 
 /// How the replicas stood at a moment of rest.
 #[derive(Debug, Clone)]
-pub(crate) struct Rest {
+pub struct Rest {
     /// Which moment.
-    pub(crate) when: String,
-    pub(crate) at: Duration,
+    pub when: String,
+    /// When it was reached, or given up; since the run began.
+    pub at: Duration,
     /// Why rest was not reached in time, if it was not.
-    pub(crate) failed: Option<String>,
-    pub(crate) replicas: Vec<Standing>,
+    pub failed: Option<String>,
+    /// All replicas of the cluster.
+    pub replicas: Vec<Standing>,
 }
 
 /// How one replica stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) node: NodeId,
+pub struct Standing {
+    /// Its number.
+    pub node: NodeId,
     /// The leader as it knows it.
-    pub(crate) leader: Option<NodeId>,
-    pub(crate) applied: Index,
-    pub(crate) digest: u128,
+    pub leader: Option<NodeId>,
+    /// The index that it has applied.
+    pub applied: Index,
+    /// Of its tables there.
+    pub digest: u128,
 }
 
 /// Do all stand alike, under one leader?
-pub(crate) fn is_uniform(replicas: &[Standing]) -> bool {
+#[must_use]
+pub fn is_uniform(replicas: &[Standing]) -> bool {
     let Some((first, others)) = replicas.split_first() else { return false };
     first.leader.is_some()
         && others.iter().all(|other| {
@@ -40,7 +46,9 @@ pub(crate) fn is_uniform(replicas: &[Standing]) -> bool {
         })
 }
 
-pub(crate) fn check(rests: &[Rest]) -> Vec<Violation> {
+/// Each moment of rest.
+#[must_use]
+pub fn check(rests: &[Rest]) -> Vec<Violation> {
     let failed = rests.iter().filter_map(|rest| {
         let Rest { when, failed, replicas, .. } = rest;
         let why = match failed {

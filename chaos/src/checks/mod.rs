@@ -1,5 +1,5 @@
 //! Checkers, one invariant each. Inputs: the clients' history, the replicas' apply journals, and how
-//! the replicas stood at the end. All are pure.
+//! the replicas stood when the faults were gone. All are pure.
 //!
 //! | file | claim of docs/GUARANTEES.md |
 //! | --- | --- |
@@ -11,14 +11,14 @@
 //! | [`durability`] | claim 4: nothing acknowledged is lost in the end |
 //! | [`convergence`] | claim 10: faults gone, one leader and equal tables soon |
 
-pub(crate) mod agreement;
-pub(crate) mod answers;
-pub(crate) mod convergence;
-pub(crate) mod durability;
-pub(crate) mod min_index;
-pub(crate) mod order;
-pub(crate) mod outcomes;
-pub(crate) mod truth;
+pub mod agreement;
+pub mod answers;
+pub mod convergence;
+pub mod durability;
+pub mod min_index;
+pub mod order;
+pub mod outcomes;
+pub mod truth;
 
 use std::collections::BTreeMap;
 
@@ -30,33 +30,38 @@ use crate::history::Operation;
 
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Violation {
+pub struct Violation {
     /// The checker's file.
-    pub(crate) check: String,
+    pub check: String,
     /// What was found.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Violation {
-    pub(crate) fn new(check: &str, text: impl Into<String>) -> Violation {
+    /// Found by this checker.
+    #[must_use]
+    pub fn new(check: &str, text: impl Into<String>) -> Violation {
         Violation { check: check.to_owned(), text: text.into() }
     }
 }
 
 /// All that is known of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Evidence {
-    pub(crate) operations: Vec<Operation>,
-    pub(crate) journals: BTreeMap<NodeId, Vec<JournalRecord>>,
+pub struct Evidence {
+    /// What clients did.
+    pub operations: Vec<Operation>,
+    /// What each replica applied, in all its lives.
+    pub journals: BTreeMap<NodeId, Vec<JournalRecord>>,
     /// How the replicas stood after the last fault was healed, and again after all were restarted.
-    pub(crate) rests: Vec<convergence::Rest>,
+    pub rests: Vec<convergence::Rest>,
 }
 
 /// At most this many violations of one kind are told.
 const TOLD_MAX: usize = 5;
 
 /// Runs every checker.
-pub(crate) fn all(evidence: &Evidence) -> Vec<Violation> {
+#[must_use]
+pub fn all(evidence: &Evidence) -> Vec<Violation> {
     let operations = &evidence.operations;
     let (truth, mut violations) = agreement::check(&evidence.journals);
     let mut add = |found: Vec<Violation>| violations.extend(found.into_iter().take(TOLD_MAX));
