@@ -14,10 +14,22 @@ const RESERVED: &[&str] = &[
     properties::REAL_TOPIC,
     properties::REAL_QUEUE_ID,
     properties::TRANSACTION_PREPARED,
+    properties::DELAY,
+    properties::SHARDING_KEY,
     "PGROUP",
     "MIN_OFFSET",
     "MAX_OFFSET",
     "ORIGIN_MESSAGE_ID",
+];
+
+/// Topics that only brokers write to (RocketMQ `TopicValidator.isNotAllowedSendTopic`).
+const FORBIDDEN_TOPICS: &[&str] = &[
+    "SCHEDULE_TOPIC_XXXX",
+    "RMQ_SYS_TRANS_HALF_TOPIC",
+    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+    "TRANS_CHECK_MAX_TIME_TOPIC",
+    "SELF_TEST_TOPIC",
+    "OFFSET_MOVED_EVENT",
 ];
 
 /// A message to be sent.
@@ -31,6 +43,12 @@ pub struct Message {
     pub tag: Option<String>,
     /// Keys, by which it can be found again. Without spaces: those stand between them.
     pub keys: Vec<String>,
+    /// Messages of one topic with the same order key go to the same queue, in the order in which
+    /// their sends end; see [`ByKey`](crate::ByKey).
+    pub order_key: Option<String>,
+    /// Consumers get it after this delay: 1 to 18 are 1 s, 5 s, 10 s, 30 s, 1 to 10 min, 20 min,
+    /// 30 min, 1 h and 2 h on a stock broker, which takes higher ones for its highest.
+    pub delay_level: Option<u32>,
     /// The application's own flag.
     pub flag: i32,
     /// The application's own properties, in order.
@@ -68,6 +86,20 @@ impl Message {
         self
     }
 
+    /// With a key by which it is ordered.
+    #[must_use]
+    pub fn with_order_key(mut self, key: impl Into<String>) -> Self {
+        self.order_key = Some(key.into());
+        self
+    }
+
+    /// With a delay.
+    #[must_use]
+    pub fn with_delay_level(mut self, level: u32) -> Self {
+        self.delay_level = Some(level);
+        self
+    }
+
     /// With one more property.
     #[must_use]
     pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -83,6 +115,9 @@ impl Message {
     ) -> Result<String, InvalidMessage> {
         let wrong = |field, problem: String| Err(InvalidMessage { field, problem });
         check_topic(&self.topic)?;
+        if FORBIDDEN_TOPICS.contains(&self.topic.as_str()) {
+            return wrong("topic", format!("{} is written by brokers only", self.topic));
+        }
         if self.body.is_empty() {
             return wrong("body", "is empty; expected at least one byte".to_owned());
         }
@@ -103,21 +138,29 @@ impl Message {
         if let Some(tag) = &self.tag {
             append(&mut text, "tag", properties::TAGS, tag)?;
         }
-        for (name, value) in &self.properties {
-            if RESERVED.contains(&name.as_str()) {
-                return wrong("properties", format!("{name} is RocketMQ's own"));
-            }
-            append(&mut text, "properties", name, value)?;
+        if let Some(key) = &self.order_key {
+            append(&mut text, "order_key", properties::SHARDING_KEY, key)?;
         }
-        if text.len() > MAX_PROPERTIES_BYTES {
-            let bytes = text.len();
-            return wrong(
-                "properties",
-                format!("take {bytes} bytes, more than {MAX_PROPERTIES_BYTES}"),
-            );
+        if let Some(level) = self.delay_level {
+            if !(1..=i32::MAX.unsigned_abs()).contains(&level) {
+                return wrong("delay_level", format!("is {level}; expected at least 1"));
+            }
+            append(&mut text, "delay_level", properties::DELAY, &level.to_string())?;
+        }
+        for (name, value) in &self.properties {
+            append_own(&mut text, name, value)?;
         }
         Ok(text)
     }
+}
+
+/// Appends a property of the application's.
+pub(crate) fn append_own(text: &mut String, name: &str, value: &str) -> Result<(), InvalidMessage> {
+    if RESERVED.contains(&name) {
+        let problem = format!("{name} is RocketMQ's own");
+        return Err(InvalidMessage { field: "properties", problem });
+    }
+    append(text, "properties", name, value)
 }
 
 fn append(
@@ -128,6 +171,12 @@ fn append(
 ) -> Result<(), InvalidMessage> {
     if !properties::is_legal(name) || !properties::is_legal(value) {
         let problem = format!("{name:?} or its value is empty or contains a separator (1 or 2)");
+        return Err(InvalidMessage { field, problem });
+    }
+    let bytes = text.len() + name.len() + value.len() + 2;
+    if bytes > MAX_PROPERTIES_BYTES {
+        let problem =
+            format!("makes properties of {bytes} bytes, more than {MAX_PROPERTIES_BYTES}");
         return Err(InvalidMessage { field, problem });
     }
     properties::append(text, name, value);
@@ -160,6 +209,9 @@ mod tests {
             text,
             "KEYS\u{1}k1 k2\u{2}UNIQ_KEY\u{1}ID\u{2}WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}mine\u{1}1\u{2}"
         );
+        let message = Message::new("T", "b").with_order_key("k").with_delay_level(3);
+        let text = message.check(10, "ID").unwrap();
+        assert!(text.ends_with("__SHARDINGKEY\u{1}k\u{2}DELAY\u{1}3\u{2}"), "{text:?}");
     }
 
     #[test]
@@ -172,6 +224,7 @@ mod tests {
             (Message::new("a/b", "b"), "topic"),
             (Message::new("ü", "b"), "topic"),
             (Message::new("x".repeat(128), "b"), "topic"),
+            (Message::new("SCHEDULE_TOPIC_XXXX", "b"), "topic"),
             (Message::new("T", ""), "body"),
             (Message::new("T", "12345678901"), "body"),
             (message().with_key("a b"), "keys"),
@@ -180,7 +233,12 @@ mod tests {
             (message().with_tag("a\u{1}b"), "tag"),
             (message().with_property("a\u{2}", "b"), "properties"),
             (message().with_property("a", ""), "properties"),
+            (message().with_order_key(""), "order_key"),
+            (message().with_delay_level(0), "delay_level"),
+            (message().with_delay_level(u32::MAX), "delay_level"),
             (message().with_property("UNIQ_KEY", "b"), "properties"),
+            (message().with_property("DELAY", "1"), "properties"),
+            (message().with_property("__SHARDINGKEY", "b"), "properties"),
             (message().with_property("a", long), "properties"),
         ];
         for (message, field) in cases {

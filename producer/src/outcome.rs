@@ -14,7 +14,7 @@ pub struct Sent {
     pub offset_message_id: String,
     /// Where it lies.
     pub queue: MessageQueue,
-    /// Its position in that queue.
+    /// Its position in that queue; of a message of a batch, its own.
     pub queue_offset: i64,
     /// How safely it lies there.
     pub status: SendStatus,
@@ -114,6 +114,34 @@ pub enum Cause {
         /// What was wrong with it.
         problem: String,
     },
+    /// A [`CheckForbiddenHook`](crate::CheckForbiddenHook) refused it.
+    #[error("forbidden by {hook}: {reason}")]
+    Forbidden {
+        /// The hook's name.
+        hook: String,
+        /// Its words.
+        reason: String,
+    },
+    /// An [`RpcHook`](crate::RpcHook) failed.
+    #[error("hook {hook} failed: {reason}")]
+    Hook {
+        /// The hook's name.
+        hook: String,
+        /// Its words.
+        reason: String,
+    },
+    /// The selector named no queue of the topic.
+    #[error("the selector chose no queue of topic {topic}")]
+    NotSelected {
+        /// The topic.
+        topic: String,
+    },
+    /// The one queue that the message may go to is not there, or its broker has no master.
+    #[error("queue {0} cannot be sent to: it is not in the route, or its broker has no master")]
+    QueueGone(MessageQueue),
+    /// The task of an async send was ended: its runtime stopped, or a hook panicked.
+    #[error("the sending task was ended")]
+    Ended,
     /// The send's own deadline came first.
     #[error("the send's deadline came first")]
     Deadline,

@@ -1,7 +1,9 @@
 //! Which queues of a route can be written, and which one is next: pure.
 //!
-//! Source: RocketMQ `MQClientInstance.topicRouteData2TopicPublishInfo`,
-//! `TopicPublishInfo.selectOneMessageQueue`.
+//! A route with an order configuration (`broker:queues;…`) has exactly the queues that it names,
+//! whether their brokers have a master or not: so a key keeps its queue while a broker is away,
+//! and sends to it fail rather than overtake. Source: RocketMQ
+//! `MQClientInstance.topicRouteData2TopicPublishInfo`, `TopicPublishInfo.selectOneMessageQueue`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -35,9 +37,13 @@ pub struct TopicQueues {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Broker {
     name: Arc<str>,
-    address: Arc<str>,
+    /// Of its master; None only with an order configuration.
+    address: Option<Arc<str>>,
     queues: u32,
 }
+
+/// Most queues that an order configuration may give a broker: a slip there must not cost memory.
+const ORDER_QUEUES_MAX: u32 = 0xFFFF;
 
 /// One chosen queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +57,21 @@ impl TopicQueues {
     /// Of a topic's own route: writable queues of brokers that have a master.
     #[must_use]
     pub fn of(route: &Route) -> Self {
-        Self::with(route, |data| data.write_queue_nums)
+        let ordered =
+            route.order_topic_conf.as_deref().map(|conf| Self::of_order_conf(route, conf));
+        ordered
+            .filter(|queues| !queues.is_empty())
+            .unwrap_or_else(|| Self::with(route, |data| data.write_queue_nums))
+    }
+
+    /// What an order configuration names; entries that cannot be read are left out.
+    fn of_order_conf(route: &Route, conf: &str) -> Self {
+        let broker = |entry: &str| {
+            let (name, queues) = entry.trim().split_once(':')?;
+            let queues = queues.parse().ok().filter(|n| (1..=ORDER_QUEUES_MAX).contains(n))?;
+            Some(Broker { name: name.into(), address: master(route, name), queues })
+        };
+        Self { brokers: conf.split(';').filter_map(broker).collect() }
     }
 
     /// Of the default topic's route, for a topic that does not exist yet: as many queues as the
@@ -66,10 +86,9 @@ impl TopicQueues {
             route.queue_datas.iter().filter(|data| data.is_writable()).collect();
         datas.sort_by(|a, b| a.broker_name.cmp(&b.broker_name));
         let broker = |data: &&signpost_client::types::QueueData| {
-            let mut brokers = route.broker_datas.iter();
-            let address = brokers.find(|known| known.broker_name == data.broker_name)?.master()?;
+            let address = Some(master(route, &data.broker_name)?);
             let queues = count(data);
-            let (name, address) = (data.broker_name.as_str().into(), address.into());
+            let name = data.broker_name.as_str().into();
             (queues > 0).then_some(Broker { name, address, queues })
         };
         Self { brokers: datas.iter().filter_map(broker).collect() }
@@ -98,18 +117,52 @@ impl TopicQueues {
         })
     }
 
+    /// The `index`th of [`Self::queues`].
+    pub(crate) fn nth(&self, index: usize) -> Option<(Arc<str>, u32)> {
+        let mut left = index;
+        for broker in &self.brokers {
+            let queues = broker.queues as usize;
+            if left < queues {
+                return Some((Arc::clone(&broker.name), u32::try_from(left).ok()?));
+            }
+            left -= queues;
+        }
+        None
+    }
+
+    /// That queue, if it is there and its broker has a master.
+    pub(crate) fn find(&self, broker_name: &str, queue_id: u32) -> Option<Choice> {
+        let is_it = |broker: &&Broker| &*broker.name == broker_name && queue_id < broker.queues;
+        let broker = self.brokers.iter().find(is_it)?;
+        let address = Arc::clone(broker.address.as_ref()?);
+        Some(Choice { broker_name: Arc::clone(&broker.name), address, queue_id })
+    }
+
     /// The `turn`th queue in the round, leaving out brokers in `avoid` unless none other is left;
     /// then only the last of them, unless it is the only one.
     pub(crate) fn pick(&self, turn: usize, avoid: &[Arc<str>]) -> Option<Choice> {
-        let all: BTreeSet<&str> = avoid.iter().map(AsRef::as_ref).collect();
-        let last: BTreeSet<&str> = avoid.last().map(AsRef::as_ref).into_iter().collect();
-        [&all, &last, &BTreeSet::new()]
-            .into_iter()
-            .find_map(|avoided| self.pick_outside(turn, avoided))
+        self.pick_among(turn, avoid, |_| true).or_else(|| self.pick_if(turn, |_| true))
     }
 
-    fn pick_outside(&self, turn: usize, avoided: &BTreeSet<&str>) -> Option<Choice> {
-        let usable = || self.brokers.iter().filter(|broker| !avoided.contains(&*broker.name));
+    /// The same among the brokers that are good; None when there is none but the one that has
+    /// just failed.
+    pub(crate) fn pick_among(
+        &self,
+        turn: usize,
+        avoid: &[Arc<str>],
+        is_good: impl Fn(&str) -> bool,
+    ) -> Option<Choice> {
+        let all: BTreeSet<&str> = avoid.iter().map(AsRef::as_ref).collect();
+        let last = avoid.last().map(AsRef::as_ref);
+        self.pick_if(turn, |name| !all.contains(name) && is_good(name))
+            .or_else(|| self.pick_if(turn, |name| Some(name) != last && is_good(name)))
+    }
+
+    fn pick_if(&self, turn: usize, is_usable: impl Fn(&str) -> bool) -> Option<Choice> {
+        let usable = || {
+            let with_master = self.brokers.iter().filter(|broker| broker.address.is_some());
+            with_master.filter(|broker| is_usable(&broker.name))
+        };
         let count: usize = usable().map(|broker| broker.queues as usize).sum();
         let mut left = turn.checked_rem(count)?;
         for broker in usable() {
@@ -117,7 +170,7 @@ impl TopicQueues {
             if left < queues {
                 return Some(Choice {
                     broker_name: Arc::clone(&broker.name),
-                    address: Arc::clone(&broker.address),
+                    address: broker.address.clone()?,
                     queue_id: u32::try_from(left).ok()?,
                 });
             }
@@ -125,6 +178,12 @@ impl TopicQueues {
         }
         None
     }
+}
+
+/// The address of a broker's master.
+fn master(route: &Route, name: &str) -> Option<Arc<str>> {
+    let mut brokers = route.broker_datas.iter();
+    Some(brokers.find(|known| known.broker_name == name)?.master()?.into())
 }
 
 #[cfg(test)]
@@ -198,6 +257,36 @@ mod tests {
         assert_eq!(picks(&queues, 4, &["a", "b", "c"]), ["a0", "a1", "b0", "b1"], "not the last");
         let one = TopicQueues::of(&route(&[row("a")]));
         assert_eq!(picks(&one, 2, &["a"]), ["a0", "a1"], "there is no other");
+    }
+
+    #[test]
+    fn good_brokers_come_first_and_the_one_that_just_failed_is_none_of_them() {
+        let row = |name| (name, &[(0, "x:1")][..], 6, 1, 1);
+        let queues = TopicQueues::of(&route(&[row("a"), row("b"), row("c")]));
+        let among = |avoid: &[&str], good: &str| {
+            let avoid: Vec<Arc<str>> = avoid.iter().map(|name| (*name).into()).collect();
+            let choice = queues.pick_among(0, &avoid, |name| good.contains(name));
+            choice.map(|choice| choice.broker_name.to_string())
+        };
+        assert_eq!(among(&[], "bc"), Some("b".into()));
+        assert_eq!(among(&["b"], "bc"), Some("c".into()));
+        assert_eq!(among(&["b", "c"], "bc"), Some("b".into()));
+        assert_eq!(among(&["b"], "b"), None);
+    }
+
+    #[test]
+    fn an_order_configuration_keeps_its_queues_while_a_broker_is_away() {
+        let mut route = route(&[("a", &[(0, "a:1")], 6, 8, 8), ("b", &[(1, "b:2")], 6, 8, 8)]);
+        route.order_topic_conf = Some("b:2;broken;x:0;c:99999999999; a:1;".into());
+        let queues = TopicQueues::of(&route);
+        let all: Vec<_> = queues.queues("t").map(|queue| queue.to_string()).collect();
+        assert_eq!(all, ["t@b:0", "t@b:1", "t@a:0"]);
+        assert_eq!(queues.nth(2), Some(("a".into(), 0)));
+        assert_eq!(queues.nth(3), None);
+        assert_eq!(queues.find("a", 0).map(|choice| choice.address), Some("a:1".into()));
+        assert_eq!(queues.find("b", 0), None, "it has no master now");
+        assert_eq!(queues.find("a", 1), None);
+        assert_eq!(picks(&queues, 2, &[]), ["a0", "a0"], "others are sent where they can be");
     }
 
     #[test]

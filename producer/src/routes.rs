@@ -1,7 +1,7 @@
 //! Routes as they change: a watch over all topics of the producer, in a task of its own. Sends
 //! only ever look at its last table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,7 +31,27 @@ pub(crate) struct Topic {
     computed: Mutex<Option<(Arc<RouteTable>, Arc<TopicQueues>)>>,
 }
 
+/// The addresses of all masters in these routes.
+pub(crate) fn masters(table: &RouteTable) -> BTreeSet<Arc<str>> {
+    let brokers = table.routes.values().flatten().flat_map(|route| &route.broker_datas);
+    brokers.filter_map(|broker| broker.master()).map(Arc::from).collect()
+}
+
+/// A topic of a broker, and the address of its master.
+pub(crate) fn any_topic_of<'a>(table: &'a RouteTable, broker: &str) -> Option<(&'a str, &'a str)> {
+    table.routes.iter().find_map(|(topic, route)| {
+        let mut brokers = route.as_ref()?.broker_datas.iter();
+        let master = brokers.find(|known| known.broker_name == broker)?.master()?;
+        Some((topic.as_str(), master))
+    })
+}
+
 impl Topic {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The next turn in the round.
     pub(crate) fn next_turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)

@@ -1,234 +1,185 @@
-//! The send loop: RocketMQ's `DefaultMQProducerImpl.sendDefaultImpl`.
+//! The send loop: attempts, what is tried again and where, inside two deadlines. Source: RocketMQ
+//! `DefaultMQProducerImpl.sendDefaultImpl`, `MQClientAPIImpl.onExceptionImpl`.
+//!
+//! | mode | attempts | tried again after |
+//! | --- | --- | --- |
+//! | sync | 1 + `retries` | no connection, no answer, a refusing hook, the codes of `retry_codes` |
+//! | sync, one queue | 1 | |
+//! | async | 1 + `async_retries` | no connection, no answer |
+//! | one-way | 1 | |
+//!
+//! What is bound to one queue is tried again there, all else at another broker. Unlike a stock
+//! producer's async retry, ours names the queue and broker that it goes to, not the first ones.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use signpost_remoting::send::{SendHeader, SendResponse};
-use signpost_remoting::{InvokeError, RemotingCommand, request, response};
 use tokio::time::Instant;
 
-use crate::message::Message;
+use crate::attempt::{Failure, Outgoing};
+use crate::faults::Verdict;
+use crate::hooks::CommunicationMode;
 use crate::outcome::{Attempt, Cause, SendError, SendStatus, Sent};
 use crate::producer::Inner;
 use crate::queues::{Choice, MessageQueue};
 use crate::routes::Topic;
 
-/// The broker belongs to another owner (RocketMQ `NO_BUYER_ID`).
-const NO_BUYER_ID: i32 = 204;
+/// Where a message may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// To any writable queue.
+    Any,
+    /// To this one: broker name and number.
+    Queue(Arc<str>, u32),
+}
 
-/// Answers after which another broker is tried. The others would be the same everywhere.
-const RETRIED: &[i32] = &[
-    response::SYSTEM_ERROR,
-    response::SYSTEM_BUSY,
-    response::SERVICE_NOT_AVAILABLE,
-    response::NO_PERMISSION,
-    response::TOPIC_NOT_EXIST,
-    NO_BUYER_ID,
-    response::NOT_IN_CURRENT_UNIT,
-    response::FLOW_CONTROL,
-    response::GO_AWAY,
-];
-
-/// A message that has been checked.
-pub(crate) struct Checked<'a> {
-    pub(crate) message: &'a Message,
-    pub(crate) message_id: String,
-    pub(crate) properties: String,
-    pub(crate) born_timestamp_ms: i64,
+/// What has been tried so far.
+#[derive(Default)]
+struct Tried {
+    attempts: Vec<Attempt>,
+    /// Brokers that failed, in order.
+    avoid: Vec<Arc<str>>,
+    /// A broker may have it.
+    maybe_sent: bool,
+    /// A broker has it, less safely than it should.
+    stored: Option<Vec<Sent>>,
 }
 
 impl Inner {
-    /// Sends until a broker has taken it, nothing more may be tried, or `deadline`.
+    /// Sends until a broker has taken it, nothing more may be tried, or `deadline`. One outcome for
+    /// each message; none if one-way.
     pub(crate) async fn deliver(
         &self,
         topic: &Topic,
-        checked: &Checked<'_>,
+        outgoing: &Outgoing,
+        target: &Target,
+        mode: CommunicationMode,
         deadline: Instant,
-    ) -> Result<Sent, SendError> {
-        let mut attempts: Vec<Attempt> = Vec::new();
-        let mut avoid: Vec<Arc<str>> = Vec::new();
-        let mut maybe_sent = false;
+    ) -> Result<Vec<Sent>, SendError> {
+        let attempts = self.attempts(target, mode);
+        let mut tried = Tried::default();
         let mut last = Cause::Deadline;
-        for number in 1..=self.config.retries.saturating_add(1) {
-            let now = Instant::now();
-            if now >= deadline {
+        for number in 1..=attempts {
+            let begun = Instant::now();
+            if begun >= deadline {
                 break;
             }
             // Looked up anew each time: the route may have changed because of what just failed.
-            let queues = match self.routes.queues(topic, deadline).await {
-                Ok(queues) => queues,
+            let choice = match self.choose(topic, target, &tried.avoid, deadline).await {
+                Ok(choice) => choice,
                 Err(cause) => {
                     last = cause;
                     break;
                 }
             };
-            let Some(choice) = queues.pick(topic.next_turn(), &avoid) else { break };
-            let until = deadline.min(Instant::now() + self.config.attempt_timeout);
-            let (cause, verdict) = match self.attempt(&choice, checked, until).await {
-                Ok(sent) => return Ok(Sent { attempts: number, ..sent }),
-                Err(failed) => failed,
+            let until = match number < attempts {
+                true => deadline.min(Instant::now() + self.config.attempt_timeout),
+                false => deadline,
             };
-            tracing::debug!(message_id = %checked.message_id, broker = %choice.broker_name,
-                attempt = number, %cause, "attempt to send failed");
-            maybe_sent |= verdict.maybe_sent;
-            attempts.push(Attempt {
-                queue: queue_of(checked.message, &choice),
+            let ended = self.attempt(&choice, outgoing, mode, number, until).await;
+            self.record(&choice, begun.elapsed(), &ended);
+            let Failure { cause, maybe_sent } = match ended {
+                Ok(sent) => {
+                    let is_safe = sent.iter().all(|sent| sent.status == SendStatus::Ok);
+                    if is_safe || !self.config.retry_not_store_ok {
+                        return Ok(sent);
+                    }
+                    tried.stored = Some(sent);
+                    tried.avoid.push(choice.broker_name);
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            tracing::debug!(message_id = ?outgoing.message_ids.first(), %cause,
+                broker = %choice.broker_name, attempt = number, "attempt to send failed");
+            tried.maybe_sent |= maybe_sent;
+            tried.attempts.push(Attempt {
+                queue: outgoing.queue(&choice),
                 address: choice.address.to_string(),
                 cause: cause.clone(),
             });
+            let again = self.may_try_again(&cause, mode);
             last = cause;
-            if !verdict.elsewhere || (maybe_sent && !self.config.retry_unknown) {
+            if !again || (tried.maybe_sent && !self.config.retry_unknown) {
                 break;
             }
-            avoid.push(choice.broker_name);
+            tried.avoid.push(choice.broker_name);
         }
-        Err(if maybe_sent {
-            SendError::Unknown { cause: last, attempts }
-        } else {
-            SendError::Failed { cause: last, attempts }
-        })
+        tried.outcome(last)
     }
 
-    async fn attempt(
-        &self,
-        choice: &Choice,
-        checked: &Checked<'_>,
-        until: Instant,
-    ) -> Result<Sent, (Cause, Verdict)> {
-        let command = self.command(choice, checked);
-        let timeout = until.saturating_duration_since(Instant::now());
-        let broker = choice.broker_name.to_string();
-        let answer = match self.brokers.invoke(&choice.address, command, timeout).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let verdict = Verdict { maybe_sent: !error.is_definite(), elsewhere: true };
-                return Err((Cause::Transport { broker, error }, verdict));
-            }
+    fn attempts(&self, target: &Target, mode: CommunicationMode) -> u32 {
+        let retries = match (mode, target) {
+            (CommunicationMode::OneWay, _) | (CommunicationMode::Sync, Target::Queue(..)) => 0,
+            (CommunicationMode::Sync, Target::Any) => self.config.retries,
+            (CommunicationMode::Async, _) => self.config.async_retries,
         };
-        let status = match answer.code {
-            response::SUCCESS => SendStatus::Ok,
-            response::FLUSH_DISK_TIMEOUT => SendStatus::FlushDiskTimeout,
-            response::FLUSH_SLAVE_TIMEOUT => SendStatus::FlushSlaveTimeout,
-            response::SLAVE_NOT_AVAILABLE => SendStatus::SlaveNotAvailable,
-            code => {
-                let remark = answer.remark.unwrap_or_default();
-                return Err((Cause::Broker { broker, code, remark }, Verdict::of_code(code)));
+        retries.saturating_add(1)
+    }
+
+    fn may_try_again(&self, cause: &Cause, mode: CommunicationMode) -> bool {
+        match cause {
+            Cause::Transport { .. } => true,
+            Cause::Broker { code, .. } => {
+                mode == CommunicationMode::Sync && self.config.retry_codes.contains(code)
             }
-        };
-        match SendResponse::decode(&answer.ext) {
-            Ok(response) => Ok(Sent {
-                message_id: checked.message_id.clone(),
-                offset_message_id: response.message_id,
-                queue: MessageQueue {
-                    // The broker's word: it may have chosen another queue.
-                    queue_id: u32::try_from(response.queue_id).unwrap_or(choice.queue_id),
-                    ..queue_of(checked.message, choice)
-                },
-                queue_offset: response.queue_offset,
-                status,
-                attempts: 1,
-            }),
-            Err(error) => {
-                // It says that it is stored: elsewhere it would only be stored again.
-                let verdict = Verdict { maybe_sent: true, elsewhere: false };
-                Err((Cause::Answer { broker, problem: error.to_string() }, verdict))
-            }
+            Cause::Forbidden { .. } => mode == CommunicationMode::Sync,
+            _ => false,
         }
     }
 
-    /// Sends without waiting for an answer: ok means that it was handed to a connection.
-    pub(crate) async fn deliver_oneway(
+    /// The queue for the next attempt.
+    async fn choose(
         &self,
         topic: &Topic,
-        checked: &Checked<'_>,
+        target: &Target,
+        avoid: &[Arc<str>],
         deadline: Instant,
-    ) -> Result<(), SendError> {
-        let queues = self.routes.queues(topic, deadline).await.map_err(SendError::early)?;
-        let Some(choice) = queues.pick(topic.next_turn(), &[]) else {
-            return Err(SendError::early(Cause::NoRoute { topic: checked.message.topic.clone() }));
-        };
-        let command = self.command(&choice, checked);
-        let timeout = deadline.saturating_duration_since(Instant::now());
-        self.brokers.notify(&choice.address, command, timeout).await.map_err(|error| {
-            let definite = matches!(error, InvokeError::NotSent(_));
-            let cause = Cause::Transport { broker: choice.broker_name.to_string(), error };
-            let attempts = vec![Attempt {
-                queue: queue_of(checked.message, &choice),
-                address: choice.address.to_string(),
-                cause: cause.clone(),
-            }];
-            if definite {
-                SendError::Failed { cause, attempts }
-            } else {
-                SendError::Unknown { cause, attempts }
+    ) -> Result<Choice, Cause> {
+        let queues = self.routes.queues(topic, deadline).await?;
+        if let Target::Queue(broker_name, queue_id) = target {
+            return queues.find(broker_name, *queue_id).ok_or_else(|| {
+                Cause::QueueGone(MessageQueue {
+                    topic: topic.name().to_owned(),
+                    broker_name: broker_name.to_string(),
+                    queue_id: *queue_id,
+                })
+            });
+        }
+        let turn = topic.next_turn();
+        let preferred = self.faults().and_then(|faults| {
+            let now = Instant::now();
+            queues
+                .pick_among(turn, avoid, |broker| faults.is_available(broker, now))
+                .or_else(|| queues.pick_among(turn, avoid, |broker| faults.is_reachable(broker)))
+        });
+        let choice = preferred.or_else(|| queues.pick(turn, avoid));
+        choice.ok_or_else(|| Cause::NoRoute { topic: topic.name().to_owned() })
+    }
+
+    /// Tells the fault table, if there is one, how an attempt ended.
+    fn record(&self, choice: &Choice, latency: Duration, ended: &Result<Vec<Sent>, Failure>) {
+        let Some(mut faults) = self.faults() else { return };
+        let verdict = match ended.as_ref().map_err(|failure| &failure.cause) {
+            Ok(_) | Err(Cause::Forbidden { .. }) => Verdict::Answered,
+            Err(Cause::Hook { .. }) => return,
+            // As in 5.x: without a detector nobody would find it to be in reach again.
+            Err(Cause::Transport { .. }) => {
+                Verdict::Failed { unreachable: faults.detector().is_some() }
             }
-        })
-    }
-
-    fn command(&self, choice: &Choice, checked: &Checked<'_>) -> RemotingCommand {
-        let config = &self.config;
-        let header = SendHeader {
-            producer_group: config.group.clone(),
-            topic: checked.message.topic.clone(),
-            default_topic: config.default_topic.clone(),
-            default_topic_queue_nums: bounded(config.default_topic_queue_nums),
-            queue_id: bounded(choice.queue_id),
-            sys_flag: 0,
-            born_timestamp_ms: checked.born_timestamp_ms,
-            flag: checked.message.flag,
-            properties: checked.properties.clone(),
-            reconsume_times: 0,
-            unit_mode: false,
-            max_reconsume_times: None,
-            batch: false,
-            broker_name: Some(choice.broker_name.to_string()),
+            Err(_) => Verdict::Failed { unreachable: true },
         };
-        RemotingCommand::request(request::SEND_MESSAGE_V2)
-            .with_ext(header.encode(request::SEND_MESSAGE_V2))
-            .with_body(checked.message.body.clone())
+        faults.record(&choice.broker_name, latency, verdict, Instant::now());
     }
 }
 
-/// What may be done after an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Verdict {
-    /// The broker may have stored it.
-    maybe_sent: bool,
-    /// Another broker may do better.
-    elsewhere: bool,
-}
-
-impl Verdict {
-    /// Of a broker's error. `SYSTEM_ERROR` also stands for a store that failed halfway, and a code
-    /// that we do not know for anything; all others are given before anything is stored.
-    fn of_code(code: i32) -> Self {
-        let before_storing = matches!(
-            code,
-            response::SYSTEM_BUSY
-                | response::REQUEST_CODE_NOT_SUPPORTED
-                | response::MESSAGE_ILLEGAL
-                | response::SERVICE_NOT_AVAILABLE
-                | response::VERSION_NOT_SUPPORTED
-                | response::NO_PERMISSION
-                | response::TOPIC_NOT_EXIST
-                | response::INVALID_PARAMETER
-                | NO_BUYER_ID
-                | response::NOT_IN_CURRENT_UNIT
-                | response::FLOW_CONTROL
-                | response::GO_AWAY
-        );
-        Self { maybe_sent: !before_storing, elsewhere: RETRIED.contains(&code) }
+impl Tried {
+    fn outcome(self, cause: Cause) -> Result<Vec<Sent>, SendError> {
+        let Self { attempts, maybe_sent, stored, .. } = self;
+        match stored {
+            Some(stored) => Ok(stored),
+            None if maybe_sent => Err(SendError::Unknown { cause, attempts }),
+            None => Err(SendError::Failed { cause, attempts }),
+        }
     }
-}
-
-fn queue_of(message: &Message, choice: &Choice) -> MessageQueue {
-    MessageQueue {
-        topic: message.topic.clone(),
-        broker_name: choice.broker_name.to_string(),
-        queue_id: choice.queue_id,
-    }
-}
-
-/// Queue numbers on the wire are signed.
-fn bounded(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use signpost_remoting::message::batch;
 use signpost_remoting::send::{SendHeader, SendResponse};
 use signpost_remoting::{
     Connection, Handler, RemotingCommand, Reply, ServerLimits, request, serve,
@@ -21,6 +22,8 @@ pub enum Mode {
     StoresAndAnswers(i32),
     /// Stores nothing and never answers.
     Hung,
+    /// Stores, and answers once it is told something else.
+    Slow,
     /// Stores, and closes the connection.
     Mute,
     /// Stores, and answers 0 without the fields that belong to it.
@@ -34,9 +37,11 @@ pub struct Broker {
 }
 
 struct State {
-    mode: Mutex<Mode>,
     stored: Mutex<Vec<Stored>>,
     seen: Mutex<usize>,
+    /// Of the other requests: code, body and fields.
+    others: Mutex<Vec<RemotingCommand>>,
+    changed: tokio::sync::watch::Sender<Mode>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +57,8 @@ impl Broker {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(State {
-            mode: Mutex::new(Mode::Up),
+            others: Mutex::default(),
+            changed: tokio::sync::watch::Sender::new(Mode::Up),
             stored: Mutex::default(),
             seen: Mutex::default(),
         });
@@ -63,7 +69,7 @@ impl Broker {
     }
 
     pub fn set(&self, mode: Mode) {
-        *self.state.mode.lock().unwrap() = mode;
+        self.state.changed.send_replace(mode);
     }
 
     pub fn stored(&self) -> Vec<Stored> {
@@ -73,6 +79,12 @@ impl Broker {
     /// Send requests seen, stored or not.
     pub fn seen(&self) -> usize {
         *self.state.seen.lock().unwrap()
+    }
+
+    /// Requests of this code that are no sends.
+    pub fn others(&self, code: i32) -> Vec<RemotingCommand> {
+        let others = self.state.others.lock().unwrap();
+        others.iter().filter(|request| request.code == code).cloned().collect()
     }
 
     /// Closes the port and all connections.
@@ -93,18 +105,30 @@ impl State {
         let queue_offset = stored.iter().filter(same_queue).count() as i64;
         let (body, oneway) = (request.body.to_vec(), request.is_oneway());
         stored.push(Stored { code: request.code, header, body, oneway });
-        let message_id = format!("{:032X}", stored.len());
+        let count = match request.code {
+            request::SEND_BATCH_MESSAGE => batch::decode(request.body.clone(), 100).unwrap().len(),
+            _ => 1,
+        };
+        let ids: Vec<_> = (0..count).map(|n| format!("{:032X}", stored.len() + n)).collect();
+        let message_id = ids.join(",");
         SendResponse { message_id, queue_id, queue_offset, transaction_id: None }
     }
 }
 
 impl Handler for State {
     fn request(&self, connection: &Connection, request: RemotingCommand) -> Reply {
-        if request.code != request::SEND_MESSAGE_V2 {
-            return Reply::Now(RemotingCommand::not_supported(request.code));
+        if ![request::SEND_MESSAGE_V2, request::SEND_BATCH_MESSAGE].contains(&request.code) {
+            self.others.lock().unwrap().push(request.clone());
+            let answers = request.code == request::GET_MAX_OFFSET;
+            return match *self.changed.borrow() {
+                Mode::Hung => Reply::Nothing,
+                _ if answers => Reply::Now(RemotingCommand::response(0)),
+                // As a broker that knows producers by their sends only.
+                _ => Reply::Now(RemotingCommand::not_supported(request.code)),
+            };
         }
         *self.seen.lock().unwrap() += 1;
-        let mode = *self.mode.lock().unwrap();
+        let mode = *self.changed.borrow();
         match mode {
             Mode::Up => {
                 let response = self.store(&request);
@@ -116,6 +140,14 @@ impl Handler for State {
                 Reply::Now(RemotingCommand::response(code).with_ext(response.encode()))
             }
             Mode::Hung => Reply::Nothing,
+            Mode::Slow => {
+                let mut changed = self.changed.subscribe();
+                let response = self.store(&request).encode();
+                Reply::later(async move {
+                    changed.wait_for(|mode| *mode != Mode::Slow).await.expect("the broker lives");
+                    RemotingCommand::response(0).with_ext(response)
+                })
+            }
             Mode::Mute => {
                 self.store(&request);
                 connection.close();

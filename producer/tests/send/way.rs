@@ -1,72 +1,16 @@
-//! Sends through a fake name cluster to fake brokers over real TCP: the way of a message, what is
-//! tried elsewhere, and how each ending is told.
-
-mod broker;
-#[path = "../../client/tests/fake/mod.rs"]
-mod fake;
+//! The way of a message: what arrives, what is tried elsewhere, and how each ending is told.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Mode};
-use fake::Fake;
 use signpost_client::types::QueueData;
-use signpost_producer::{
-    Cause, Message, Producer, ProducerConfig, SendError, SendStatus, TopicQueues,
-};
+use signpost_producer::{Cause, Message, Producer, ProducerConfig, SendError, SendStatus};
 use signpost_remoting::message::properties;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Stage {
-    names: Fake,
-    brokers: Vec<Broker>,
-    producer: Producer,
-}
-
-fn config() -> ProducerConfig {
-    ProducerConfig {
-        attempt_timeout: Duration::from_millis(300),
-        seed: Some(0),
-        ..ProducerConfig::default()
-    }
-}
-
-/// Brokers `b0`, `b1`, … that all have topic `t`, four queues each.
-async fn stage(brokers: usize, config: ProducerConfig) -> Stage {
-    let names = Fake::new(3);
-    let mut started = Vec::new();
-    for _ in 0..brokers {
-        started.push(Broker::start().await);
-    }
-    let stage_route = |stage: &[Broker]| -> Vec<(String, String)> {
-        stage.iter().enumerate().map(|(n, b)| (format!("b{n}"), b.address.clone())).collect()
-    };
-    put(&names, "t", &stage_route(&started));
-    let client = names.client(signpost_client::Options::default());
-    let producer = Producer::start(&client, config).expect("a sound configuration");
-    Stage { names, brokers: started, producer }
-}
-
-fn put(names: &Fake, topic: &str, brokers: &[(String, String)]) {
-    let brokers: Vec<_> = brokers.iter().map(|(n, a)| (n.as_str(), a.as_str())).collect();
-    names.put_route(topic, &brokers);
-}
-
-fn message(body: &str) -> Message {
-    Message::new("t", body.to_owned())
-}
-
-/// Waits until the producer's route of `t` has this many queues.
-async fn until_queues(producer: &Producer, count: usize) {
-    let mut routes = producer.routes();
-    let told = routes.wait_for(|table| {
-        let route = table.routes.get("t").and_then(Option::as_ref);
-        route.map(|route| TopicQueues::of(route).len()) == Some(count)
-    });
-    timeout(PATIENCE, told).await.expect("in time").expect("the watch lives");
-}
+use crate::broker::Mode;
+use crate::fake::{self, Fake};
+use crate::{PATIENCE, config, message, put, stage, until_queues};
 
 #[tokio::test]
 async fn a_message_arrives_as_it_was_sent() {
@@ -332,7 +276,9 @@ async fn refuses_what_cannot_work() {
     let client = names.client(signpost_client::Options::default());
     let started = |config| Producer::start(&client, config).map(|_| ()).map_err(|e| e.field);
     let base = ProducerConfig::default;
-    assert_eq!(started(ProducerConfig { group: "a b".into(), ..base() }), Err("group"));
+    for group in ["", "a b", "DEFAULT_PRODUCER", &"x".repeat(121)] {
+        assert_eq!(started(ProducerConfig { group: group.into(), ..base() }), Err("group"));
+    }
     assert_eq!(started(ProducerConfig { max_in_flight: 0, ..base() }), Err("max_in_flight"));
     let producer = Producer::start(&client, base()).unwrap();
     let error = producer.send(&Message::new("bad topic", "x")).await.unwrap_err();
