@@ -1,5 +1,5 @@
 //! RocketMQ's frames on one connection, as cheap as they can be: the same request again and again,
-//! and answers that are only counted.
+//! and answers of which only the length is looked at.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,23 +25,27 @@ pub(crate) struct RepeatFrame {
     /// As many copies of the request as are in flight at once.
     requests: Vec<u8>,
     in_flight: usize,
+    /// What each answer must have: an error has another length.
+    answer_bytes: usize,
     buffer: BytesMut,
 }
 
 impl RepeatFrame {
-    /// `count` callers with `in_flight` requests each.
+    /// `count` callers with `in_flight` requests each, which get a success of this length.
     pub(crate) async fn callers(
         address: SocketAddr,
         request: &[u8],
         count: usize,
         in_flight: usize,
     ) -> Result<Callers<Self>> {
+        let answer_bytes = Peer::connect(address).await?.ask(request).await?.len();
         let mut callers = Vec::with_capacity(count);
         for _ in 0..count {
             callers.push(Self {
                 stream: connect(address).await?,
                 requests: request.repeat(in_flight),
                 in_flight,
+                answer_bytes,
                 buffer: BytesMut::with_capacity(READ_BYTES),
             });
         }
@@ -53,24 +57,42 @@ impl Caller for RepeatFrame {
     async fn call(&mut self, _: u64) -> io::Result<()> {
         self.stream.write_all(&self.requests).await?;
         for _ in 0..self.in_flight {
-            skip_frame(&mut self.stream, &mut self.buffer).await?;
+            let length = frame_length(&mut self.stream, &mut self.buffer).await?;
+            if length != self.answer_bytes {
+                let wanted = self.answer_bytes;
+                let what = format!("an answer of {length} bytes instead of {wanted}");
+                return Err(io::Error::other(what));
+            }
+            self.buffer.advance(length);
         }
         Ok(())
     }
 }
 
-/// The bytes of one answer to these bytes of a request, which must be a success.
-pub(crate) async fn ask(address: SocketAddr, request: &[u8]) -> Result<Vec<u8>> {
-    let mut stream = connect(address).await?;
-    stream.write_all(request).await?;
-    let mut buffer = BytesMut::new();
-    let length = frame_length(&mut stream, &mut buffer).await?;
-    let bytes = buffer[..length].to_vec();
-    let mut codec = FrameCodec::new(FrameLimits::default());
-    let answer = codec.decode(&mut buffer)?.ok_or("half an answer")?;
-    match answer.code {
-        response::SUCCESS => Ok(bytes),
-        code => Err(format!("code {code}: {:?}", answer.remark).into()),
+/// One connection, as long as it is kept: a name server removes a broker whose connection ends.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    stream: TcpStream,
+    buffer: BytesMut,
+}
+
+impl Peer {
+    /// Connects.
+    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { stream: connect(address).await?, buffer: BytesMut::new() })
+    }
+
+    /// The bytes of the answer to these bytes of a request, which must be a success.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>> {
+        self.stream.write_all(request).await?;
+        let length = frame_length(&mut self.stream, &mut self.buffer).await?;
+        let bytes = self.buffer[..length].to_vec();
+        let mut codec = FrameCodec::new(FrameLimits::default());
+        let answer = codec.decode(&mut self.buffer)?.ok_or("half an answer")?;
+        match answer.code {
+            response::SUCCESS => Ok(bytes),
+            code => Err(format!("code {code}: {:?}", answer.remark).into()),
+        }
     }
 }
 
@@ -85,12 +107,6 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-async fn skip_frame(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<()> {
-    let length = frame_length(stream, buffer).await?;
-    buffer.advance(length);
-    Ok(())
 }
 
 /// Reads until the next frame is there as a whole; its length with the prefix.

@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::echo::Echo;
 use crate::etcd::Etcd;
 use crate::fixture;
-use crate::frames::{self, RepeatFrame};
+use crate::frames::{self, Peer, RepeatFrame};
 use crate::grpc::{EtcdPut, EtcdRange};
 use crate::load::{Caller as _, Callers};
 use crate::report::{self, Rounds};
@@ -50,15 +50,12 @@ pub(crate) async fn local(options: &Options) -> Result<()> {
     let (leader, _) = cluster.leader().await?;
     let address = cluster.remoting(leader);
     let stock = StockNameServer::start(&options.stock_jars).await?;
-    for n in 0..BROKERS {
-        let registration = frames::bytes_of(&fixture::remoting_request(n, TOPICS)?)?;
-        frames::ask(address, &registration).await?;
-        if let Some(stock) = &stock {
-            frames::ask(stock.address, &registration).await?;
-        }
-    }
+    let mut places = vec![address];
+    places.extend(stock.as_ref().map(|stock| stock.address));
+    let mut brokers = Brokers::connect(&places).await?;
+    brokers.register().await?;
     let request = lookup()?;
-    let answer = frames::ask(address, &request).await?;
+    let answer = Peer::connect(address).await?.ask(&request).await?;
     let echo = Echo::start(request.len(), &answer).await?;
     for (connections, in_flight) in [(16, 1), (64, 1), (16, 16)] {
         report::title(&format!(
@@ -67,6 +64,7 @@ pub(crate) async fn local(options: &Options) -> Result<()> {
             request.len(),
             answer.len()
         ));
+        brokers.register().await?;
         let mut places = vec![("signpost", address), ("echo", echo.address)];
         places.extend(stock.as_ref().map(|stock| ("stock", stock.address)));
         let rounds = interleave(options, &places, &request, connections, in_flight).await?;
@@ -93,7 +91,7 @@ pub(crate) async fn linearizable(options: &Options) -> Result<()> {
     cluster.settled().await?;
     let follower = cluster.ids().into_iter().find(|id| *id != leader).ok_or("no follower")?;
     let request = lookup()?;
-    let answer = frames::ask(cluster.remoting(follower), &request).await?;
+    let answer = Peer::connect(cluster.remoting(follower)).await?.ask(&request).await?;
     let mut ours = RepeatFrame::callers(cluster.remoting(follower), &request, 64, 1).await?;
     ours.run(WARM_UP).await?;
     let Some(etcd) = Etcd::start(&options.etcd).await? else {
@@ -124,6 +122,30 @@ pub(crate) async fn linearizable(options: &Options) -> Result<()> {
     report::figure("signpost: p99", format!("{:.2} ms", report::median(p99)));
     report::at_least("signpost ÷ etcd's linearizable reads", rounds.ratio(0, 1), 3.0);
     Ok(())
+}
+
+/// The brokers of the route at each name server, connected: it goes when they do.
+struct Brokers(Vec<(Vec<u8>, Peer)>);
+
+impl Brokers {
+    async fn connect(places: &[SocketAddr]) -> Result<Self> {
+        let mut brokers = Vec::new();
+        for n in 0..BROKERS {
+            let registration = frames::bytes_of(&fixture::remoting_request(n, TOPICS)?)?;
+            for place in places {
+                brokers.push((registration.clone(), Peer::connect(*place).await?));
+            }
+        }
+        Ok(Self(brokers))
+    }
+
+    /// Registers them, or says again what they are, so that no connection is idle for too long.
+    async fn register(&mut self) -> Result<()> {
+        for (registration, peer) in &mut self.0 {
+            peer.ask(registration).await?;
+        }
+        Ok(())
+    }
 }
 
 /// A lookup as a 5.x client sends it.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::RemotingCommand;
-use crate::connection::{self, Connection, ConnectionLimits, Handler, ServeNothing};
+use crate::connection::{self, Connection, ConnectionLimits, Handler, ServeNothing, Stop};
 pub use crate::connection::{Cause, InvokeError};
 
 /// A byte stream to a peer.
@@ -186,14 +186,12 @@ impl Client {
                 }
             };
             let ClientOptions { handler, connection: limits, .. } = options;
-            let drain = CancellationToken::new();
-            let run = connection::run(io, id, peer, handler, limits, drain, |connection| {
+            let stop = Stop { drain: CancellationToken::new(), close: closed };
+            let run = connection::run(io, id, peer, handler, limits, stop, |connection| {
                 let _ = opened.send(Ok(connection.clone()));
             });
-            tokio::select! {
-                reason = run => tracing::debug!(%peer, %reason, "connection closed"),
-                () = closed.cancelled() => {}
-            }
+            let reason = run.await;
+            tracing::debug!(%peer, %reason, "connection closed");
         });
         let outcome = async move {
             connection.await.unwrap_or_else(|_| Err(Arc::new(io::ErrorKind::NotConnected.into())))

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{self, ConnectionLimits, Handler};
+use crate::connection::{self, ConnectionLimits, Handler, Stop};
 
 /// Longest pause after an accept that failed (out of descriptors, mostly).
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ pub async fn serve<L: Listener>(
 ) {
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let tasks = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let stop = Stop { drain: shutdown.clone(), close: CancellationToken::new() };
     let mut next_id = 0_u64;
     loop {
         // The place comes first: what is accepted is always served.
@@ -82,23 +82,20 @@ pub async fn serve<L: Listener>(
             accepted = accepted => accepted,
         };
         next_id += 1;
-        let (handler, drain, cut) = (handler.clone(), shutdown.clone(), cut.clone());
-        let id = next_id;
+        let (handler, stop, id) = (handler.clone(), stop.clone(), next_id);
         tasks.spawn(async move {
             let _place = place;
             tracing::debug!(%peer, id, "connection opened");
-            let run = connection::run(io, id, peer, handler, limits.connection, drain, |_| ());
-            tokio::select! {
-                reason = run => tracing::debug!(%peer, id, %reason, "connection closed"),
-                () = cut.cancelled() => tracing::debug!(%peer, id, "connection cut"),
-            }
+            let run = connection::run(io, id, peer, handler, limits.connection, stop, |_| ());
+            let reason = run.await;
+            tracing::debug!(%peer, id, %reason, "connection closed");
         });
     }
     drop(listener);
     tasks.close();
     if tokio::time::timeout(limits.drain, tasks.wait()).await.is_err() {
         tracing::warn!(connections = tasks.len(), "cutting connections that did not drain");
-        cut.cancel();
+        stop.close.cancel();
         tasks.wait().await;
     }
 }

@@ -15,16 +15,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::codec::Decoder;
 use tokio_util::io::poll_read_buf;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Cause, CloseReason, Connection, ConnectionLimits, Ended, Handler, InvokeError, Outgoing, Reply,
+    Stop,
 };
 use crate::{FrameCodec, FrameError, HeaderKind, RemotingCommand, response};
 
@@ -43,10 +45,11 @@ pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
     peer: SocketAddr,
     handler: Arc<dyn Handler>,
     limits: ConnectionLimits,
-    drain: CancellationToken,
+    stop: Stop,
     opened: impl FnOnce(&Connection),
 ) -> CloseReason {
-    let (connection, outgoing) = Connection::new(id, peer, limits.max_calls);
+    let closed = stop.close.child_token();
+    let (connection, outgoing) = Connection::new(id, peer, limits.max_calls, closed);
     handler.connected(&connection);
     let mut end = End {
         connection: connection.clone(),
@@ -79,8 +82,12 @@ pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
         draining: false,
         last_moved: now,
         timer: Box::pin(sleep_until(now + limits.idle.min(limits.stall))),
-        close: Box::pin(connection.0.closed.clone().cancelled_owned()),
-        drain: Box::pin(drain.cancelled_owned()),
+        told: [
+            Told::once(connection.0.closed.clone(), Told::Close),
+            Told::once(stop.drain, Told::Drain),
+        ]
+        .into_iter()
+        .collect(),
         connection,
         handler,
         limits,
@@ -134,8 +141,9 @@ struct Engine<Io> {
     draining: bool,
     last_moved: Instant,
     timer: Pin<Box<Sleep>>,
-    close: Pin<Box<WaitForCancellationFutureOwned>>,
-    drain: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// What others may tell this connection to do. A set, because it asks its members only when
+    /// they have something to say: asking each at every turn takes two locks, which all connections share.
+    told: FuturesUnordered<Pin<Box<dyn Future<Output = Told> + Send>>>,
     connection: Connection,
     handler: Arc<dyn Handler>,
     limits: ConnectionLimits,
@@ -143,14 +151,15 @@ struct Engine<Io> {
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        if self.close.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(CloseReason::Requested);
+        while let Poll::Ready(Some(told)) = Pin::new(&mut self.told).poll_next(cx) {
+            match told {
+                Told::Close => return Poll::Ready(CloseReason::Requested),
+                Told::Drain => self.draining = true,
+            }
         }
-        if !self.draining && self.drain.as_mut().poll(cx).is_ready() {
-            self.draining = true;
-        }
+        let mut heard = false;
         loop {
-            let mut moved = self.collect(cx);
+            let mut moved = self.collect(cx, &mut heard);
             moved |= self.read(cx);
             match self.write(cx) {
                 Ok(wrote) => moved |= wrote,
@@ -176,10 +185,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
         }
     }
 
-    /// Moves finished answers and queued requests into the outbox.
-    fn collect(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Moves finished answers and queued requests into the outbox. `heard` is set once the queue
+    /// has none: it wakes this task when it has one again.
+    fn collect(&mut self, cx: &mut Context<'_>, heard: &mut bool) -> bool {
         let mut moved = false;
-        while self.has_room() && self.ending.is_none() {
+        while !self.answers.is_empty() && self.has_room() && self.ending.is_none() {
             match Pin::new(&mut self.answers).poll_next(cx) {
                 Poll::Ready(Some((asked, Some(answer)))) => self.answer(asked, answer),
                 Poll::Ready(Some((_, None))) => {}
@@ -187,8 +197,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             }
             moved = true;
         }
-        while self.has_room() && self.ending.is_none() {
-            let Poll::Ready(Some(outgoing)) = self.outgoing.poll_recv(cx) else { break };
+        while !*heard && self.has_room() && self.ending.is_none() {
+            let Poll::Ready(Some(outgoing)) = self.outgoing.poll_recv(cx) else {
+                *heard = true;
+                break;
+            };
             self.send(outgoing);
             moved = true;
         }
@@ -420,6 +433,21 @@ fn ready_or_pending(flush: Poll<std::io::Result<()>>) -> std::io::Result<()> {
     match flush {
         Poll::Ready(flushed) => flushed,
         Poll::Pending => Ok(()),
+    }
+}
+
+/// What a connection is told from outside, each once in its life.
+enum Told {
+    /// To end at once.
+    Close,
+    /// To begin nothing new.
+    Drain,
+}
+
+impl Told {
+    /// Says this when the token is cancelled.
+    fn once(by: CancellationToken, what: Self) -> Pin<Box<dyn Future<Output = Self> + Send>> {
+        Box::pin(by.cancelled_owned().map(|()| what))
     }
 }
 

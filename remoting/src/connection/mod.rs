@@ -120,6 +120,15 @@ struct Shared {
     received_bytes: AtomicU64,
 }
 
+/// What ends all connections of a server or a client.
+#[derive(Clone, Default)]
+pub(crate) struct Stop {
+    /// Answers what was begun, begins nothing, and ends then.
+    pub(crate) drain: CancellationToken,
+    /// Ends at once.
+    pub(crate) close: CancellationToken,
+}
+
 /// A request of ours on its way to the engine.
 struct Outgoing {
     command: RemotingCommand,
@@ -128,14 +137,19 @@ struct Outgoing {
 }
 
 impl Connection {
-    fn new(id: u64, peer: SocketAddr, max_calls: usize) -> (Self, mpsc::Receiver<Outgoing>) {
+    fn new(
+        id: u64,
+        peer: SocketAddr,
+        max_calls: usize,
+        closed: CancellationToken,
+    ) -> (Self, mpsc::Receiver<Outgoing>) {
         let (outgoing, receiver) = mpsc::channel(max_calls.clamp(1, 1024));
         let shared = Shared {
             id,
             peer,
             outgoing,
             calls: Semaphore::new(max_calls),
-            closed: CancellationToken::new(),
+            closed,
             received_bytes: AtomicU64::new(0),
         };
         (Self(Arc::new(shared)), receiver)

@@ -5,13 +5,14 @@
 //! be its number. Written as fastjson does: keys in alphabetical order, no white space, nulls left
 //! out. Source: RocketMQ `RemotingSerializable`, `RemotingCommand`.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::plain;
 use crate::ext::MAX_EXT_FIELDS;
 use crate::{ExtFields, FrameError, HeaderKind, Language, RemotingCommand};
 
@@ -43,15 +44,27 @@ pub(crate) fn encode(command: &RemotingCommand, dst: &mut BytesMut) {
 }
 
 fn put_number(dst: &mut BytesMut, before: &str, number: i32) {
-    write!(dst, "{before}{number}").expect("writing to memory does not fail");
+    dst.put_slice(before.as_bytes());
+    dst.put_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn put_string(dst: &mut BytesMut, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        dst.put_u8(b'"');
+        dst.put_slice(text.as_bytes());
+        dst.put_u8(b'"');
+        return;
+    }
     serde_json::to_writer(dst.writer(), text).expect("a string is always JSON, memory never fails");
 }
 
 /// Reads a header; the body is left empty.
 pub(crate) fn decode(header: &[u8]) -> Result<RemotingCommand, FrameError> {
+    plain::decode(header).map_or_else(|| tolerant(header), Ok)
+}
+
+/// Reads any header, however it is written.
+pub(super) fn tolerant(header: &[u8]) -> Result<RemotingCommand, FrameError> {
     let command: Result<Header, _> = serde_json::from_slice(header);
     command.map(|Header(command)| command).map_err(|error| FrameError::Header(error.to_string()))
 }
@@ -102,7 +115,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 Key::Flag => set(&mut map, &mut command.flag, "flag")?,
                 Key::Opaque => set(&mut map, &mut command.opaque, "opaque")?,
                 Key::Version => set(&mut map, &mut command.version, "version")?,
-                Key::Language => command.language = language(&scalar(&mut map)?),
+                Key::Language => command.language = language(scalar(&mut map)?.as_deref()),
                 Key::Remark => command.remark = scalar(&mut map)?,
                 Key::ExtFields => {
                     command.ext = map.next_value::<Option<Fields>>()?.unwrap_or_default().0;
@@ -125,8 +138,9 @@ fn set<'de, A: MapAccess<'de>>(map: &mut A, number: &mut i32, name: &str) -> Res
     Ok(())
 }
 
-fn language(text: &Option<String>) -> Language {
-    match text.as_deref() {
+/// The language of this name or number.
+pub(super) fn language(text: Option<&str>) -> Language {
+    match text {
         None => Language::Unknown,
         Some(text) => match text.parse::<u8>() {
             Ok(ordinal) => Language::from_code(ordinal),

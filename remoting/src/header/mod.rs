@@ -2,6 +2,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod json;
+mod plain;
 
 #[cfg(test)]
 mod tests;
