@@ -1,23 +1,17 @@
 //! [`Broker`]: one broker from its start to its end.
 //!
-//! Order of a start: configuration, data directory and incarnation, topic table, commit log,
-//! listener, registration. Order of a stop: unregister (sends are still served meanwhile), stop
-//! serving, store what is queued.
+//! Order of a start: configuration, data directory and incarnation, tables, store, listeners,
+//! registration. The order of a stop: `running.rs`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex};
 use std::{fmt, io};
 
 use signpost_client::types::Registration;
 use signpost_client::{
     BrokerIdentity, Client, LeaseKeeper, LeaseOptions, LeaseStatus, Options, OptionsError,
-    StopCause, TopicChange,
-};
-use signpost_remoting::connection::{CloseReason, ConnectionLimits};
-use signpost_remoting::{
-    Connection, Handler, RemotingCommand, Reply, ServerLimits, request, response, serve,
+    TopicChange,
 };
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{mpsc, watch};
@@ -26,9 +20,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::adopt::Adopter;
+use crate::clients::Clients;
 use crate::config::{BrokerConfig, ConfigError};
 use crate::data_dir::{DataDir, DataDirError};
-use crate::send::Sends;
+use crate::gate::Gate;
+use crate::groups::Groups;
+use crate::held::{Arrivals, Held};
+use crate::locks::QueueLocks;
+use crate::metrics::Metrics;
+use crate::offsets::Offsets;
+use crate::running::Running;
+use crate::schedule::Schedule;
+use crate::service::{Service, now_ms};
 use crate::store::{Recovery, Store, StoreError, StoreOptions};
 use crate::topic_file::TopicFile;
 
@@ -48,13 +51,13 @@ pub enum StartError {
     /// The commit log cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The topic table cannot be used.
-    #[error("the topic table cannot be used: {0}")]
-    Topics(io::Error),
+    /// A table of topics, groups or offsets cannot be used.
+    #[error("the broker's tables cannot be used: {0}")]
+    Tables(io::Error),
     /// The port cannot be listened on, or an address does not resolve.
     #[error("`{field}` {address}: {source}")]
     Address {
-        /// `listen` or `advertise`.
+        /// `listen`, `advertise` or `metrics-listen`.
         field: &'static str,
         /// As configured.
         address: String,
@@ -104,6 +107,7 @@ impl fmt::Display for Exit {
 /// and its registration expires.
 pub struct Broker {
     addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
     advertised: String,
     incarnation: u64,
     recovery: Recovery,
@@ -124,9 +128,7 @@ impl Broker {
             open(&config, changes).map(|opened| (opened, config))
         })
         .await
-        .map_err(|error| StartError::Topics(io::Error::other(error.to_string())))??;
-        let Opened { incarnation, topics, store, recovery } = opened;
-
+        .map_err(|error| StartError::Tables(io::Error::other(error.to_string())))??;
         let address = |field, address: &str| {
             let address = address.to_owned();
             move |source| StartError::Address { field, address, source }
@@ -136,8 +138,15 @@ impl Broker {
         let addr = listener.local_addr().map_err(address("listen", &config.listen))?;
         let advertised = config.advertise.clone().unwrap_or_else(|| addr.to_string());
         let store_host = resolve(&advertised).await.map_err(address("advertise", &advertised))?;
+        let (mut metrics_listener, mut metrics_addr) = (None, None);
+        if let Some(listen) = &config.metrics_listen {
+            let bound = TcpListener::bind(listen).await.and_then(|it| Ok((it.local_addr()?, it)));
+            let (addr, listener) = bound.map_err(address("metrics-listen", listen))?;
+            (metrics_listener, metrics_addr) = (Some(listener), Some(addr));
+        }
 
-        let table = topics.table();
+        let Opened { incarnation, recovery, .. } = opened;
+        let table = opened.topics.table();
         let registration = Registration {
             address: advertised.clone(),
             data_version: Some(table.data_version),
@@ -147,27 +156,19 @@ impl Broker {
         };
         let BrokerConfig { cluster, name, id, takeover, .. } = config.clone();
         let adopter = Adopter::new(&client, &name);
-        let identity = BrokerIdentity { cluster: cluster.clone(), name, id };
+        let identity = BrokerIdentity { cluster, name, id };
         let options = LeaseOptions { incarnation, takeover, seed: None };
         let keeper = LeaseKeeper::start(client, identity, registration, options);
         let lease = keeper.status();
 
-        let sends = Arc::new(Sends {
-            store,
-            topics,
-            adopter,
-            cluster,
-            store_host,
-            max_message_bytes: config.max_message_bytes,
-            next_queue: AtomicU32::new(0),
-            tasks: TaskTracker::new(),
-        });
+        let service = Arc::new(opened.service(config, adopter, store_host));
         tracing::info!(
             %addr, advertised, incarnation, messages = recovery.messages,
             log_end = recovery.end_offset, "broker started"
         );
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
-        let running = Running { config, listener, sends, keeper, told, stop: stop.clone() };
+        let running =
+            Running { listener, metrics_listener, service, keeper, told, stop: stop.clone() };
         let killed = kill.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
@@ -176,12 +177,27 @@ impl Broker {
             }
         });
         let _kill_on_drop = kill.drop_guard();
-        Ok(Self { addr, advertised, incarnation, recovery, lease, stop, task, _kill_on_drop })
+        Ok(Self {
+            addr,
+            metrics_addr,
+            advertised,
+            incarnation,
+            recovery,
+            lease,
+            stop,
+            task,
+            _kill_on_drop,
+        })
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it serves metrics over HTTP, if it does.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// Where clients are told to find it.
@@ -223,7 +239,11 @@ fn joined(outcome: Result<Exit, tokio::task::JoinError>) -> Exit {
 /// What is on disk, opened.
 struct Opened {
     incarnation: u64,
-    topics: Arc<TopicFile>,
+    topics: TopicFile,
+    groups: Groups,
+    offsets: Offsets,
+    schedule: Schedule,
+    held: Arc<Held>,
     store: Store,
     recovery: Recovery,
 }
@@ -232,26 +252,56 @@ fn open(
     config: &BrokerConfig,
     changes: mpsc::UnboundedSender<TopicChange>,
 ) -> Result<Opened, StartError> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ms = u64::try_from(since.as_millis()).unwrap_or(0);
-    let data_dir = DataDir::open(config, now_ms)?;
-    let topics = TopicFile::open(
-        data_dir.topics(),
-        config.max_topics,
-        |table| table.add_system_topics(config, now_ms.cast_signed()),
-        changes,
-    )
-    .map_err(StartError::Topics)?;
+    let now_ms = now_ms();
+    let data_dir = DataDir::open(config, now_ms.unsigned_abs())?;
+    let tables = || {
+        let prepare =
+            |table: &mut crate::topics::TopicTable| table.add_system_topics(config, now_ms);
+        let topics = TopicFile::open(data_dir.topics(), config.max_topics, prepare, changes)?;
+        let groups = Groups::open(data_dir.groups(), config.max_groups)?;
+        let offsets = Offsets::open(data_dir.offsets())?;
+        let schedule = Schedule::open(data_dir.delays(), config.delay_levels_ms.clone())?;
+        Ok((topics, groups, offsets, schedule))
+    };
+    let (topics, groups, offsets, schedule) = tables().map_err(StartError::Tables)?;
+    let held_per_connection = config.max_in_flight - config.max_in_flight / 4;
+    let held = Arc::new(Held::new(config.max_held_pulls, held_per_connection));
     let options = StoreOptions {
         segment_bytes: config.segment_bytes,
         max_pending_bytes: config.max_pending_bytes,
         log_id: data_dir.log_id,
     };
-    let (directory, incarnation) = (data_dir.commit_log(), data_dir.incarnation);
-    // The log keeps the lock: however the broker ends, nobody else opens the directory before the
-    // log's writer has gone.
-    let (store, recovery) = Store::open(&directory, options, Vec::new(), Some(data_dir.lock))?;
-    Ok(Opened { incarnation, topics: Arc::new(topics), store, recovery })
+    let (directory, incarnation) = (data_dir.path.clone(), data_dir.incarnation);
+    // The store keeps the lock: however the broker ends, nobody else opens the directory before
+    // the log's writer has gone.
+    let arrivals = Box::new(Arrivals(held.clone()));
+    let (store, recovery) = Store::open(&directory, options, vec![arrivals], Some(data_dir.lock))?;
+    Ok(Opened { incarnation, topics, groups, offsets, schedule, held, store, recovery })
+}
+
+impl Opened {
+    fn service(self, config: BrokerConfig, adopter: Adopter, store_host: SocketAddr) -> Service {
+        let metrics = Metrics::new(&config.cluster, &config.name, now_ms());
+        Service {
+            reader: self.store.reader(),
+            store: self.store,
+            topics: self.topics,
+            adopter,
+            groups: self.groups,
+            offsets: Arc::new(self.offsets),
+            clients: Mutex::new(Clients::default()),
+            locks: Mutex::new(QueueLocks::default()),
+            held: self.held,
+            schedule: self.schedule,
+            metrics,
+            reads: Gate::new(config.reads_at_once, config.max_pending_reads),
+            store_host,
+            next_queue: AtomicU32::new(0),
+            tasks: TaskTracker::new(),
+            stopping: AtomicBool::new(false),
+            config,
+        }
+    }
 }
 
 /// The address that goes into messages: IPv4 if there is one, which every client can read.
@@ -264,120 +314,4 @@ async fn resolve(advertised: &str) -> io::Result<SocketAddr> {
         return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, problem));
     }
     Ok(address)
-}
-
-/// A broker at work.
-struct Running {
-    config: BrokerConfig,
-    listener: TcpListener,
-    sends: Arc<Sends>,
-    keeper: LeaseKeeper,
-    told: mpsc::UnboundedReceiver<TopicChange>,
-    stop: CancellationToken,
-}
-
-impl Running {
-    async fn run(self) -> Exit {
-        let Self { config, listener, sends, keeper, mut told, stop } = self;
-        let drain = Duration::from_millis(config.drain_ms);
-        let limits = ServerLimits {
-            connection: ConnectionLimits {
-                idle: Duration::from_millis(config.idle_ms),
-                ..ConnectionLimits::default()
-            },
-            max_connections: config.max_connections,
-            drain,
-        };
-        let stop_serving = CancellationToken::new();
-        let handler = Arc::new(Requests(sends.clone()));
-        let mut serving = std::pin::pin!(serve(listener, handler, limits, stop_serving.clone()));
-
-        let mut status = keeper.status();
-        let mut failure = sends.store.failure();
-        let watch = async {
-            loop {
-                tokio::select! {
-                    Some(change) = told.recv() => keeper.change_topics(change),
-                    stopped = status.wait_for(|status| status.stopped.is_some()) => {
-                        return match stopped {
-                            // Nobody but us asks it to stop, so this is the one other cause.
-                            Ok(_) => Exit::Superseded,
-                            Err(_gone) => Exit::Failed("the lease keeper has died".to_owned()),
-                        };
-                    }
-                    Ok(reason) = failure.wait_for(Option::is_some) => {
-                        let reason = reason.as_deref().unwrap_or("unknown");
-                        return Exit::Failed(format!("the commit log failed: {reason}"));
-                    }
-                    () = stop.cancelled() => return Exit::Stopped { unregistered: false },
-                }
-            }
-        };
-        let mut exit = tokio::select! {
-            exit = watch => exit,
-            // It returns only when told to.
-            () = &mut serving => Exit::Stopped { unregistered: false },
-        };
-        match &exit {
-            Exit::Stopped { .. } => {
-                let unregistering = keeper.stop(drain);
-                let cause = tokio::select! {
-                    cause = unregistering => cause,
-                    () = &mut serving => StopCause::Asked { unregistered: false },
-                };
-                exit = match cause {
-                    StopCause::Superseded => Exit::Superseded,
-                    StopCause::Asked { unregistered } => Exit::Stopped { unregistered },
-                };
-            }
-            // It is not ours to take out; another one's registration stands there.
-            Exit::Superseded | Exit::Failed(_) => {
-                tracing::error!(reason = %exit, "broker stops");
-                drop(keeper);
-            }
-        }
-        stop_serving.cancel();
-        serving.await;
-        close(sends).await;
-        tracing::info!(reason = %exit, "broker stopped");
-        exit
-    }
-}
-
-/// Waits until everything queued is stored.
-async fn close(sends: Arc<Sends>) {
-    // Sends to new topics may still be on their way in tasks of their own.
-    let tasks = sends.tasks.clone();
-    tasks.close();
-    tasks.wait().await;
-    let Some(sends) = Arc::into_inner(sends) else {
-        return tracing::error!("the commit log is still in use; it closes with its last user");
-    };
-    if tokio::task::spawn_blocking(move || sends.store.close()).await.is_err() {
-        tracing::error!("closing the commit log panicked");
-    }
-}
-
-/// The broker's request codes.
-struct Requests(Arc<Sends>);
-
-impl Handler for Requests {
-    fn request(&self, connection: &Connection, asked: RemotingCommand) -> Reply {
-        let (code, peer) = (asked.code, connection.peer());
-        tracing::debug!(code, name = request::name(code), %peer, "request");
-        match code {
-            request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
-                self.0.begin(connection, asked)
-            }
-            // Clients must be able to say that they are there; nothing is done with it yet.
-            request::HEART_BEAT | request::UNREGISTER_CLIENT => {
-                Reply::Now(RemotingCommand::response(response::SUCCESS))
-            }
-            other => Reply::Now(RemotingCommand::not_supported(other)),
-        }
-    }
-
-    fn closed(&self, connection: &Connection, reason: &CloseReason) {
-        tracing::debug!(peer = %connection.peer(), %reason, "client gone");
-    }
 }

@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::store::tags::DELAY_LEVELS_MS;
 use crate::topics;
 
 /// Largest id of a broker that this one can be: a master.
 const MASTER_ID: u64 = 0;
 /// A segment's size is a signed 32-bit integer to RocketMQ.
 const SEGMENT_MAX_BYTES: u64 = 1 << 30;
+/// Most delay levels: each is a queue.
+const DELAY_LEVELS_MAX: usize = 64;
+/// Longest delay.
+const DELAY_MAX_MS: i64 = 30 * 24 * 3_600_000;
 /// Bytes of a stored message besides its body, at most: properties, topic, fixed part, mark.
 const MESSAGE_OVERHEAD_BYTES: u64 = 64 * 1024;
 
@@ -47,6 +52,21 @@ pub struct BrokerConfig {
     pub segment_bytes: u64,
     /// Most bytes of messages that wait to be synced; beyond it sends are answered "busy".
     pub max_pending_bytes: usize,
+    /// Delays of the levels from 1 on, in ms.
+    pub delay_levels_ms: Vec<i64>,
+    /// Most consumer groups; beyond it none is made.
+    pub max_groups: usize,
+    /// Pulls that may wait for messages at once; a further one is told to come back soon.
+    pub max_held_pulls: usize,
+    /// Reads of the store at once.
+    pub reads_at_once: usize,
+    /// Reads of the store at once and waiting for their turn; beyond it they are answered "busy".
+    pub max_pending_reads: usize,
+    /// Most requests of one connection that are being served at once, held pulls included; at
+    /// the bound no more is read from it. A quarter is kept from held pulls.
+    pub max_in_flight: usize,
+    /// Where to serve Prometheus' metrics over HTTP, `ip:port`; by default nowhere.
+    pub metrics_listen: Option<String>,
     /// Most connections at once.
     pub max_connections: usize,
     /// A connection on which nothing moves for this long is closed, in ms.
@@ -73,6 +93,13 @@ impl Default for BrokerConfig {
             max_message_bytes: 4 * 1024 * 1024,
             segment_bytes: 1 << 30,
             max_pending_bytes: 64 * 1024 * 1024,
+            delay_levels_ms: DELAY_LEVELS_MS.to_vec(),
+            max_groups: 10_000,
+            max_held_pulls: 100_000,
+            reads_at_once: 64,
+            max_pending_reads: 10_000,
+            max_in_flight: 4096,
+            metrics_listen: None,
             max_connections: 10_000,
             idle_ms: 120_000,
             drain_ms: 5_000,
@@ -127,6 +154,26 @@ impl BrokerConfig {
         if (self.max_pending_bytes as u64) < least {
             return error("max-pending-bytes", format!("must be at least {least}"));
         }
+        if self.delay_levels_ms.is_empty()
+            || self.delay_levels_ms.len() > DELAY_LEVELS_MAX
+            || self.delay_levels_ms.iter().any(|delay| !(1..=DELAY_MAX_MS).contains(delay))
+        {
+            let problem = format!(
+                "must be from 1 to {DELAY_LEVELS_MAX} delays, each of at least 1 ms and at most 30 days"
+            );
+            return error("delay-levels", problem);
+        }
+        for (field, number, least) in [
+            ("max-groups", self.max_groups, 1),
+            ("max-held-pulls", self.max_held_pulls, 1),
+            ("reads-at-once", self.reads_at_once, 1),
+            ("max-pending-reads", self.max_pending_reads, 1),
+            ("max-in-flight", self.max_in_flight, 4),
+        ] {
+            if number < least {
+                return error(field, format!("must be at least {least}"));
+            }
+        }
         if self.max_connections == 0 || self.idle_ms == 0 {
             return error("max-connections", "and `idle-ms` must be at least 1".into());
         }
@@ -143,7 +190,9 @@ mod tests {
         let good = BrokerConfig { namesrv: vec!["http://n:8876".into()], ..Default::default() };
         assert_eq!(good.check(), Ok(()));
         type Change = fn(&mut BrokerConfig);
-        let wrong: [(&str, Change); 10] = [
+        let wrong: [(&str, Change); 12] = [
+            ("delay-levels", |config| config.delay_levels_ms.clear()),
+            ("max-in-flight", |config| config.max_in_flight = 3),
             ("namesrv", |config| config.namesrv.clear()),
             ("id", |config| config.id = 1),
             ("cluster", |config| config.cluster = String::new()),

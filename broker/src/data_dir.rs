@@ -61,7 +61,7 @@ struct Identity {
 
 /// A data directory that this process has to itself until the lock is dropped.
 pub(crate) struct DataDir {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     pub(crate) log_id: u64,
     /// This process: above every former one. Durable before anybody sees it.
     pub(crate) incarnation: u64,
@@ -106,12 +106,20 @@ impl DataDir {
         Ok(Self { path: path.clone(), log_id, incarnation, lock })
     }
 
-    pub(crate) fn commit_log(&self) -> PathBuf {
-        self.path.join("commitlog")
-    }
-
     pub(crate) fn topics(&self) -> PathBuf {
         self.path.join("topics.json")
+    }
+
+    pub(crate) fn groups(&self) -> PathBuf {
+        self.path.join("subscriptionGroup.json")
+    }
+
+    pub(crate) fn offsets(&self) -> PathBuf {
+        self.path.join("consumerOffset.json")
+    }
+
+    pub(crate) fn delays(&self) -> PathBuf {
+        self.path.join("delayOffset.json")
     }
 }
 

@@ -6,8 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use signpost_client::types::TopicConfig;
 use signpost_remoting::message::{
@@ -15,71 +13,46 @@ use signpost_remoting::message::{
 };
 use signpost_remoting::send::{SendHeader, SendResponse};
 use signpost_remoting::{Connection, RemotingCommand, Reply, request, response};
-use tokio_util::task::TaskTracker;
 
-use crate::adopt::Adopter;
-use crate::store::{Placed, Store, StoreError};
-use crate::topic_file::{ChangeError, TopicFile};
-use crate::topics::{self, NoTopic, perm};
+use crate::refused::Refused;
+use crate::schedule::Schedule;
+use crate::service::{Service, check_writable, now_ms};
+use crate::store::{Placed, StoreError};
+use crate::topic_file;
+use crate::topics::{self, NoTopic, RETRY_PREFIX};
 
 /// Most messages of one batch.
 const MAX_BATCH_MESSAGES: usize = 4096;
 
-/// What sends need.
-pub(crate) struct Sends {
-    pub(crate) store: Store,
-    pub(crate) topics: Arc<TopicFile>,
-    pub(crate) adopter: Adopter,
-    pub(crate) cluster: String,
-    /// Where this broker is found; goes into every message and its id.
-    pub(crate) store_host: SocketAddr,
-    pub(crate) max_message_bytes: usize,
-    /// Turns through the queues for senders that leave the choice to us.
-    pub(crate) next_queue: AtomicU32,
-    /// Sends that have to find or make their topic first.
-    pub(crate) tasks: TaskTracker,
-}
-
-/// A refusal: response code and remark.
-type Refused = (i32, String);
-
 /// A send that has been read and found in order, as far as it says itself.
 struct Send {
     header: SendHeader,
-    messages: Vec<batch::BatchMessage>,
-    born_host: SocketAddr,
+    /// For the topic and the queue that the header names.
+    messages: Vec<StoredMessage>,
 }
 
-impl Sends {
-    /// Begins a send.
-    pub(crate) fn begin(
-        self: &Arc<Self>,
-        connection: &Connection,
-        asked: RemotingCommand,
-    ) -> Reply {
-        let send = match self.read(connection, asked) {
+impl Service {
+    /// SEND_MESSAGE (10, 310), SEND_BATCH_MESSAGE (320).
+    pub(crate) fn send(self: Arc<Self>, connection: Connection, asked: RemotingCommand) -> Reply {
+        let send = match self.read_send(&connection, asked) {
             Ok(send) => send,
-            Err(refused) => return refuse(refused),
+            Err(refused) => return Reply::Now(refused.into()),
         };
-        let known = self.topics.table().topics.get(&send.header.topic).cloned();
-        let connection = connection.clone();
+        let known = self.topics.get(&send.header.topic);
         match known {
-            Some(topic) if has_queue(&topic, send.header.queue_id) => {
-                match self.store(send, &topic) {
-                    Ok(stored) => Reply::Later(Box::pin(answer(connection, stored))),
-                    Err(refused) => refuse(refused),
+            Some(topic) if has_queue(&topic, send.header.queue_id) && !is_retry(&send.header) => {
+                match self.store_send(send, &topic) {
+                    Ok(stored) => Reply::Later(Box::pin(answer(self, connection, stored))),
+                    Err(refused) => Reply::Now(refused.into()),
                 }
             }
             known => {
-                let sends = self.clone();
+                let service = self.clone();
                 // In a task of its own, so that it is done whether or not the sender stays.
                 let task = self.tasks.spawn(async move {
-                    match sends.find_topic(&send.header, known).await {
-                        Ok(topic) => match sends.store(send, &topic) {
-                            Ok(stored) => answer(connection, stored).await,
-                            Err((code, remark)) => Some(RemotingCommand::error(code, remark)),
-                        },
-                        Err((code, remark)) => Some(RemotingCommand::error(code, remark)),
+                    match service.place_send(send, known).await {
+                        Ok(stored) => answer(service, connection, stored).await,
+                        Err(refused) => Some(refused.into()),
                     }
                 });
                 Reply::Later(Box::pin(async move { task.await.ok().flatten() }))
@@ -87,144 +60,175 @@ impl Sends {
         }
     }
 
+    /// Finds or makes what a send needs first, and hands it to the store.
+    async fn place_send(
+        &self,
+        mut send: Send,
+        known: Option<TopicConfig>,
+    ) -> Result<Stored<impl Future<Output = Result<Vec<Placed>, StoreError>> + use<>>, Refused>
+    {
+        let mut topic = match known.filter(|topic| has_queue(topic, send.header.queue_id)) {
+            Some(topic) => topic,
+            None => self.find_topic(&send.header).await?,
+        };
+        if is_retry(&send.header) {
+            for message in &mut send.messages {
+                self.divert_retry(send.header.max_reconsume_times, message).await?;
+                if message.topic != send.header.topic {
+                    topic = self.readable(&message.topic, None)?;
+                }
+            }
+        }
+        self.store_send(send, &topic)
+    }
+
     /// Reads a request and judges it without looking at the topic table.
-    fn read(&self, connection: &Connection, asked: RemotingCommand) -> Result<Send, Refused> {
-        let system_error = |text: String| (response::SYSTEM_ERROR, text);
-        let illegal = |text: String| (response::MESSAGE_ILLEGAL, text);
-        let header = SendHeader::decode(asked.code, &asked.ext)
-            .map_err(|error| system_error(error.to_string()))?;
+    fn read_send(&self, connection: &Connection, asked: RemotingCommand) -> Result<Send, Refused> {
+        self.may_store()?;
+        let illegal = |text: String| Refused::new(response::MESSAGE_ILLEGAL, text);
+        let header = SendHeader::decode(asked.code, &asked.ext)?;
         topics::check_name(&header.topic)
-            .map_err(|problem| system_error(format!("The specified topic {problem}")))?;
+            .map_err(|problem| Refused::system(format!("The specified topic {problem}")))?;
         if topics::is_forbidden(&header.topic) {
             let text = format!("Sending message to topic[{}] is forbidden.", header.topic);
-            return Err((response::NO_PERMISSION, text));
+            return Err(Refused::new(response::NO_PERMISSION, text));
         }
-        if asked.body.len() > self.max_message_bytes {
-            let (size, limit) = (asked.body.len(), self.max_message_bytes);
+        if asked.body.len() > self.config.max_message_bytes {
+            let (size, limit) = (asked.body.len(), self.config.max_message_bytes);
             return Err(illegal(format!("the body has {size} bytes, at most {limit} are taken")));
         }
-        let messages = match asked.code {
-            request::SEND_BATCH_MESSAGE => batch::decode(asked.body, MAX_BATCH_MESSAGES)
+        let is_batch = asked.code == request::SEND_BATCH_MESSAGE;
+        let inner = match is_batch {
+            true => batch::decode(asked.body, MAX_BATCH_MESSAGES)
                 .map_err(|error| illegal(format!("the batch cannot be read: {error}")))?,
-            _ => vec![batch::BatchMessage {
+            false => vec![batch::BatchMessage {
                 flag: header.flag,
                 body: asked.body,
                 properties: header.properties.clone(),
             }],
         };
-        if messages.is_empty() {
+        if inner.is_empty() {
             return Err(illegal("the batch is empty".to_owned()));
         }
-        for message in &messages {
-            if header.sys_flag & sys_flag::TRANSACTION_MASK != 0
-                || properties::get(&message.properties, properties::TRANSACTION_PREPARED)
-                    .is_some_and(|prepared| prepared.eq_ignore_ascii_case("true"))
-            {
-                let text = "the broker sending transaction message is forbidden";
-                return Err((response::NO_PERMISSION, text.to_owned()));
-            }
-            // Stored as they are they would be delivered at once, which is not what was asked for.
-            if properties::get(&message.properties, properties::DELAY)
-                .is_some_and(|level| level.parse::<i64>().is_ok_and(|level| level > 0))
-            {
-                return Err(illegal("delayed messages are not served by this broker".to_owned()));
-            }
+        if is_batch && is_retry(&header) {
+            return Err(illegal("a batch cannot be sent to a retry topic".to_owned()));
         }
         let peer = connection.peer();
         let born_host = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Ok(Send { header, messages, born_host })
+        let mut messages = Vec::with_capacity(inner.len());
+        for message in inner {
+            self.check_properties(&header, &message.properties, is_batch)?;
+            messages.push(self.message(&header, message, born_host)?);
+        }
+        Ok(Send { header, messages })
+    }
+
+    /// Refuses what would be delivered otherwise than it was asked for.
+    fn check_properties(
+        &self,
+        header: &SendHeader,
+        text: &str,
+        is_batch: bool,
+    ) -> Result<(), Refused> {
+        if header.sys_flag & sys_flag::TRANSACTION_MASK != 0
+            || properties::get(text, properties::TRANSACTION_PREPARED)
+                .is_some_and(|prepared| prepared.eq_ignore_ascii_case("true"))
+        {
+            let text = "the broker sending transaction message is forbidden";
+            return Err(Refused::new(response::NO_PERMISSION, text));
+        }
+        let illegal = |text: &str| Err(Refused::new(response::MESSAGE_ILLEGAL, text));
+        if properties::TIMER.iter().any(|name| properties::get(text, name).is_some()) {
+            return illegal("timer messages are not served by this broker: use a delay level");
+        }
+        if is_batch && self.schedule.level(text).is_some() {
+            return illegal("a batch cannot hold delayed messages");
+        }
+        Ok(())
+    }
+
+    fn message(
+        &self,
+        header: &SendHeader,
+        message: batch::BatchMessage,
+        born_host: SocketAddr,
+    ) -> Result<StoredMessage, Refused> {
+        let mut text = properties::without(&message.properties, properties::WAIT);
+        properties::append(&mut text, properties::CLUSTER, &self.config.cluster);
+        if text.len() > MAX_PROPERTIES_BYTES {
+            let (bytes, limit) = (text.len(), MAX_PROPERTIES_BYTES);
+            let text = format!("the properties have {bytes} bytes, at most {limit} are taken");
+            return Err(Refused::new(response::MESSAGE_ILLEGAL, text));
+        }
+        Ok(StoredMessage {
+            queue_id: header.queue_id,
+            flag: message.flag,
+            queue_offset: 0,
+            physical_offset: 0,
+            sys_flag: sys_flag::with_hosts(header.sys_flag, born_host, self.store_host),
+            born_timestamp_ms: header.born_timestamp_ms,
+            born_host,
+            store_timestamp_ms: 0,
+            store_host: self.store_host,
+            reconsume_times: header.reconsume_times,
+            prepared_transaction_offset: 0,
+            body: message.body,
+            topic: header.topic.clone(),
+            properties: text,
+        })
     }
 
     /// The topic of a send that is unknown, or has no such queue here: the name cluster may know
     /// more than we do; else it is made, if that is allowed.
-    async fn find_topic(
-        &self,
-        header: &SendHeader,
-        known: Option<TopicConfig>,
-    ) -> Result<TopicConfig, Refused> {
+    async fn find_topic(&self, header: &SendHeader) -> Result<TopicConfig, Refused> {
         let told = self.adopter.ask(&header.topic).await;
-        let may_make = known.is_none();
         let decide = |table: &topics::TopicTable| {
             let present = table.topics.get(&header.topic);
             match (told, present) {
                 (Some(told), present) if present != Some(&told) => Ok(Some(told)),
-                (None, None) if may_make => {
+                (None, None) => {
                     let asked = header.default_topic_queue_nums;
                     table.made_by_send(&header.topic, &header.default_topic, asked).map(Some)
                 }
                 _ => Ok(None),
             }
         };
-        let changed = self.topics.change(&header.topic, now_ms(), decide).await;
-        let topic = match changed {
-            Ok(Some(topic)) => topic,
-            Ok(None) => return Err(no_topic(&NoTopic::Unknown(header.topic.clone()))),
-            Err(ChangeError::Refused(refused)) => return Err(no_topic(&refused)),
-            Err(ChangeError::Disk(error)) => {
-                tracing::error!(topic = %header.topic, %error, "cannot make a topic");
-                let text = format!("topic[{}] not made: {error}", header.topic);
-                return Err((response::SERVICE_NOT_AVAILABLE, text));
-            }
-        };
+        let changed = self.topics.change(&header.topic, now_ms(), decide).await?;
+        let topic = changed
+            .ok_or_else(|| topic_file::ChangeError::from(NoTopic::Unknown(header.topic.clone())))?;
         if !has_queue(&topic, header.queue_id) {
             let (queue, topic) = (header.queue_id, &header.topic);
-            let text = format!("request queueId[{queue}] is illegal, topic[{topic}]");
-            return Err((response::SYSTEM_ERROR, text));
+            return Err(Refused::system(format!(
+                "request queueId[{queue}] is illegal, topic[{topic}]"
+            )));
         }
         Ok(topic)
     }
 
     /// Hands the messages to the store.
-    fn store(
+    fn store_send(
         &self,
         send: Send,
         topic: &TopicConfig,
     ) -> Result<Stored<impl Future<Output = Result<Vec<Placed>, StoreError>> + use<>>, Refused>
     {
-        let Send { header, messages, born_host } = send;
-        if topic.perm & perm::WRITE == 0 {
-            let text = format!("the topic[{}] sending message is forbidden", header.topic);
-            return Err((response::NO_PERMISSION, text));
-        }
-        let queue_id = match u32::try_from(header.queue_id) {
-            Ok(_) => header.queue_id,
-            Err(_) => self.choose_queue(topic),
+        let Send { header, mut messages } = send;
+        check_writable(&header.topic, topic)?;
+        let queue_id = match messages.first().map_or(0, |message| message.queue_id) {
+            chosen @ 0.. => chosen,
+            _ => self.choose_queue(topic),
         };
+        let (count, bytes) = (messages.len(), messages.iter().map(|one| one.body.len()).sum());
+        for message in &mut messages {
+            message.queue_id = queue_id;
+            if let Some(level) = self.schedule.level(&message.properties) {
+                Schedule::delay(message, level);
+            }
+        }
+        let placed = self.store.append(messages)?;
         let transaction_id =
             properties::get(&header.properties, properties::UNIQ_KEY).map(str::to_owned);
-        let mut records = Vec::with_capacity(messages.len());
-        for message in messages {
-            let mut text = properties::without(&message.properties, properties::WAIT);
-            properties::append(&mut text, properties::CLUSTER, &self.cluster);
-            if text.len() > MAX_PROPERTIES_BYTES {
-                let (bytes, limit) = (text.len(), MAX_PROPERTIES_BYTES);
-                let text = format!("the properties have {bytes} bytes, at most {limit} are taken");
-                return Err((response::MESSAGE_ILLEGAL, text));
-            }
-            records.push(StoredMessage {
-                queue_id,
-                flag: message.flag,
-                queue_offset: 0,
-                physical_offset: 0,
-                sys_flag: sys_flag::with_hosts(header.sys_flag, born_host, self.store_host),
-                born_timestamp_ms: header.born_timestamp_ms,
-                born_host,
-                store_timestamp_ms: 0,
-                store_host: self.store_host,
-                reconsume_times: header.reconsume_times,
-                prepared_transaction_offset: 0,
-                body: message.body,
-                topic: header.topic.clone(),
-                properties: text,
-            });
-        }
-        let placed = self.store.append(records).map_err(|error| refusal(&error))?;
-        Ok(Stored { placed, queue_id, transaction_id, store_host: self.store_host })
-    }
-
-    fn choose_queue(&self, topic: &TopicConfig) -> i32 {
-        let turn = self.next_queue.fetch_add(1, Ordering::Relaxed);
-        (turn % topic.write_queue_nums.max(1)).cast_signed()
+        Ok(Stored { placed, queue_id, transaction_id, topic: header.topic, count, bytes })
     }
 }
 
@@ -233,29 +237,31 @@ struct Stored<F> {
     placed: F,
     queue_id: i32,
     transaction_id: Option<String>,
-    store_host: SocketAddr,
+    topic: String,
+    count: usize,
+    bytes: usize,
 }
 
 /// The answer once they are there; none when nobody knows whether they are.
 async fn answer(
+    service: Arc<Service>,
     connection: Connection,
     stored: Stored<impl Future<Output = Result<Vec<Placed>, StoreError>>>,
 ) -> Option<RemotingCommand> {
-    let Stored { placed, queue_id, transaction_id, store_host } = stored;
+    let Stored { placed, queue_id, transaction_id, topic, count, bytes } = stored;
     match placed.await {
         Ok(placed) => {
             use signpost_remoting::message::id::offset_id;
+            service.metrics.stored(&topic, count, bytes);
+            let host = service.store_host;
             let ids: Vec<_> =
-                placed.iter().map(|placed| offset_id(store_host, placed.physical_offset)).collect();
+                placed.iter().map(|placed| offset_id(host, placed.physical_offset)).collect();
             let queue_offset = placed.first().map_or(0, |first| first.queue_offset);
             let message_id = ids.join(",");
             let sent = SendResponse { message_id, queue_id, queue_offset, transaction_id };
             Some(RemotingCommand::response(response::SUCCESS).with_ext(sent.encode()))
         }
-        Err(error) if error.is_definite() => {
-            let (code, remark) = refusal(&error);
-            Some(RemotingCommand::error(code, remark))
-        }
+        Err(error) if error.is_definite() => Some(Refused::from(error).into()),
         // Any code would say either "stored" or "not stored". A broken connection says neither.
         Err(_unknown) => {
             connection.close();
@@ -264,53 +270,13 @@ async fn answer(
     }
 }
 
-fn refuse((code, remark): Refused) -> Reply {
-    Reply::Now(RemotingCommand::error(code, remark))
-}
-
-fn no_topic(refused: &NoTopic) -> Refused {
-    match refused {
-        NoTopic::Unknown(_) => (response::TOPIC_NOT_EXIST, refused.to_string()),
-        NoTopic::TooMany { .. } => (response::SYSTEM_ERROR, refused.to_string()),
-    }
-}
-
-/// RocketMQ's code for what the store refused, surely.
-fn refusal(error: &StoreError) -> Refused {
-    let code = match error {
-        StoreError::Busy { .. } => response::SYSTEM_BUSY,
-        StoreError::Illegal(_) | StoreError::TooLarge { .. } => response::MESSAGE_ILLEGAL,
-        _ => response::SERVICE_NOT_AVAILABLE,
-    };
-    (code, error.to_string())
+/// Whether it goes to the retry topic of a group.
+fn is_retry(header: &SendHeader) -> bool {
+    header.topic.starts_with(RETRY_PREFIX)
 }
 
 /// Whether a topic has this queue; a negative one is left to us to choose.
 fn has_queue(topic: &TopicConfig, queue_id: i32) -> bool {
     let queues = topic.write_queue_nums.max(topic.read_queue_nums);
     u32::try_from(queue_id).map_or(true, |queue_id| queue_id < queues)
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_store_refuses_has_rocketmq_s_codes() {
-        let full = StoreError::Full(Arc::new(std::io::ErrorKind::StorageFull.into()));
-        for (error, code) in [
-            (full, response::SERVICE_NOT_AVAILABLE),
-            (StoreError::Closed, response::SERVICE_NOT_AVAILABLE),
-            (StoreError::Busy { pending: 2, limit: 1 }, response::SYSTEM_BUSY),
-            (StoreError::TooLarge { bytes: 2, limit: 1 }, response::MESSAGE_ILLEGAL),
-        ] {
-            assert!(error.is_definite());
-            assert_eq!(refusal(&error).0, code, "{error}");
-        }
-    }
 }

@@ -1,16 +1,18 @@
-//! The topic table on disk, and everybody's view of it. A change is on disk before anybody sees it,
-//! and is then told to the name cluster.
+//! The topic table on disk. A change is on disk before anybody sees it, and is then told to the
+//! name cluster.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use signpost_client::TopicChange;
 use signpost_client::types::TopicConfig;
-use tokio::sync::{Mutex, mpsc};
+use signpost_remoting::response;
+use tokio::sync::mpsc;
 
-use crate::durable;
+use crate::refused::Refused;
+use crate::table_file::TableFile;
 use crate::topics::{NoTopic, TopicTable};
 
 /// Why a topic was not made or changed.
@@ -22,12 +24,23 @@ pub(crate) enum ChangeError {
     Disk(#[from] io::Error),
 }
 
+impl From<ChangeError> for Refused {
+    fn from(error: ChangeError) -> Self {
+        let code = match &error {
+            ChangeError::Refused(NoTopic::Unknown(_)) => response::TOPIC_NOT_EXIST,
+            ChangeError::Refused(NoTopic::TooMany { .. }) => response::SYSTEM_ERROR,
+            ChangeError::Disk(error) => {
+                tracing::error!(%error, "cannot write the topic table");
+                response::SERVICE_NOT_AVAILABLE
+            }
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 pub(crate) struct TopicFile {
-    path: PathBuf,
+    file: TableFile<TopicTable>,
     limit: usize,
-    table: RwLock<Arc<TopicTable>>,
-    /// Held while a change is on its way to the disk: changes are made one after the other.
-    changing: Mutex<()>,
     changes: mpsc::UnboundedSender<TopicChange>,
 }
 
@@ -39,65 +52,65 @@ impl TopicFile {
         prepare: impl FnOnce(&mut TopicTable) -> bool,
         changes: mpsc::UnboundedSender<TopicChange>,
     ) -> io::Result<Self> {
-        let mut table = match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| {
-                let what = format!("{} is not a topic table: {error}", path.display());
-                io::Error::new(io::ErrorKind::InvalidData, what)
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => TopicTable::default(),
-            Err(error) => return Err(error),
-        };
-        if prepare(&mut table) {
-            write(&path, &table)?;
-        }
-        let table = RwLock::new(Arc::new(table));
-        Ok(Self { path, limit, table, changing: Mutex::new(()), changes })
+        let file = TableFile::open(path, "a topic table", prepare)?;
+        Ok(Self { file, limit, changes })
     }
 
     /// The table as it is now.
     pub(crate) fn table(&self) -> Arc<TopicTable> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.file.get()
+    }
+
+    /// A topic as it is now.
+    pub(crate) fn get(&self, name: &str) -> Option<TopicConfig> {
+        self.file.get().topics.get(name).cloned()
     }
 
     /// Changes a topic to what `decide` says, which sees the table as it is when its turn comes;
     /// if that says none, nothing is changed. Answers the topic as it then is.
     pub(crate) async fn change(
-        self: &Arc<Self>,
+        &self,
         name: &str,
         now_ms: i64,
         decide: impl FnOnce(&TopicTable) -> Result<Option<TopicConfig>, NoTopic>,
     ) -> Result<Option<TopicConfig>, ChangeError> {
-        let _turn = self.changing.lock().await;
-        let mut table = TopicTable::clone(&self.table());
-        let Some(topic) = decide(&table)? else {
-            return Ok(table.topics.remove(name));
+        let decide = |table: &mut TopicTable| {
+            let Some(topic) = decide(table)? else { return Ok(None) };
+            table.put(name, topic.clone(), self.limit, now_ms)?;
+            Ok(Some(topic))
         };
-        table.put(name, topic.clone(), self.limit, now_ms)?;
-        let (path, written) = (self.path.clone(), table.clone());
-        let wrote = tokio::task::spawn_blocking(move || write(&path, &written)).await;
-        wrote.map_err(|error| io::Error::other(error.to_string()))??;
-        let data_version = Some(table.data_version);
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
-        let topics = BTreeMap::from([(name.to_owned(), Some(topic.clone()))]);
-        // Nobody listens only when the broker is stopping: the next start registers it.
-        let _ = self.changes.send(TopicChange { topics, data_version });
-        Ok(Some(topic))
+        let tell = |table: &TopicTable, topic: &TopicConfig| {
+            self.tell(table, name, Some(topic.clone()));
+        };
+        let changed = self.file.change::<_, ChangeError>(decide, tell).await?;
+        Ok(changed.or_else(|| self.get(name)))
     }
-}
 
-fn write(path: &Path, table: &TopicTable) -> io::Result<()> {
-    durable::write_file(path, &serde_json::to_vec_pretty(table)?)
+    /// Removes a topic; says whether it was there.
+    pub(crate) async fn remove(&self, name: &str, now_ms: i64) -> Result<bool, ChangeError> {
+        let decide = |table: &mut TopicTable| Ok(table.remove(name, now_ms).then_some(()));
+        let tell = |table: &TopicTable, (): &()| self.tell(table, name, None);
+        Ok(self.file.change::<_, ChangeError>(decide, tell).await?.is_some())
+    }
+
+    /// Nobody listens only when the broker is stopping: the next start registers what there is.
+    fn tell(&self, table: &TopicTable, name: &str, topic: Option<TopicConfig>) {
+        let topics = BTreeMap::from([(name.to_owned(), topic)]);
+        let _ = self.changes.send(TopicChange { topics, data_version: Some(table.data_version) });
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::BrokerConfig;
 
-    fn open(path: &Path) -> (Arc<TopicFile>, mpsc::UnboundedReceiver<TopicChange>) {
+    fn open(path: &Path) -> (TopicFile, mpsc::UnboundedReceiver<TopicChange>) {
         let (changes, told) = mpsc::unbounded_channel();
         let prepare = |table: &mut TopicTable| table.add_system_topics(&BrokerConfig::default(), 1);
-        (Arc::new(TopicFile::open(path.to_owned(), 100, prepare, changes).unwrap()), told)
+        (TopicFile::open(path.to_owned(), 100, prepare, changes).unwrap(), told)
     }
 
     #[tokio::test]
@@ -117,6 +130,10 @@ mod tests {
         assert_eq!(again.table(), file.table());
         assert_eq!(again.change("T", 10, |_| Ok(None)).await.unwrap(), Some(topic));
         assert!(silent.try_recv().is_err());
+        assert!(again.remove("T", 11).await.unwrap());
+        assert_eq!(silent.recv().await.unwrap().topics["T"], None);
+        assert!(!again.remove("T", 12).await.unwrap() && silent.try_recv().is_err());
+        assert!(open(&path).0.get("T").is_none());
     }
 
     #[tokio::test]

@@ -9,21 +9,27 @@ use signpost_client::types::{DataVersion, TopicConfig};
 use signpost_remoting::message::MAX_TOPIC_BYTES;
 
 use crate::config::BrokerConfig;
-use crate::store::COMMIT_MARK_TOPIC;
+use crate::store::tags::SCHEDULE_TOPIC;
+use crate::store::{COMMIT_MARK_TOPIC, DELETION_TOPIC};
 
 /// The topic whose configuration others take over when they are made at their first message.
 pub const DEFAULT_TOPIC: &str = "TBW102";
 /// Begins the topic of messages that a consumer group is to see again.
-const RETRY_PREFIX: &str = "%RETRY%";
+pub const RETRY_PREFIX: &str = "%RETRY%";
+/// Begins the topic of messages that a consumer group could not consume.
+pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
+/// Most queues that a topic may be given.
+pub const QUEUES_MAX: u32 = 4096;
 /// Topics that clients may not send to.
-const FORBIDDEN: [&str; 7] = [
-    "SCHEDULE_TOPIC_XXXX",
+const FORBIDDEN: [&str; 8] = [
+    SCHEDULE_TOPIC,
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
     "TRANS_CHECK_MAX_TIME_TOPIC",
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
     COMMIT_MARK_TOPIC,
+    DELETION_TOPIC,
 ];
 
 /// Permission bits of a topic.
@@ -65,7 +71,7 @@ pub enum NoTopic {
 
 impl TopicTable {
     /// Adds the topics that every broker has, where they are missing, and sets the default
-    /// topic as configured; says whether anything changed.
+    /// topic and that of delayed messages as configured; says whether anything changed.
     pub fn add_system_topics(&mut self, config: &BrokerConfig, now_ms: i64) -> bool {
         let inherit = if config.auto_create_topics { perm::INHERIT } else { 0 };
         let rw = perm::READ | perm::WRITE;
@@ -74,6 +80,7 @@ impl TopicTable {
             (DEFAULT_TOPIC, config.default_topic_queue_nums, rw | inherit),
             ("BenchmarkTest", 1024, rw),
             ("OFFSET_MOVED_EVENT", 1, rw),
+            (SCHEDULE_TOPIC, config.delay_levels_ms.len() as u32, rw),
             (&config.cluster, 16, rw | perm::INHERIT),
             (&config.name, 1, rw | perm::INHERIT),
         ];
@@ -81,7 +88,8 @@ impl TopicTable {
         for (name, queues, perm) in system {
             let topic = topic(queues, perm);
             let known = self.topics.get(name);
-            if known.is_none() || (name == DEFAULT_TOPIC && known != Some(&topic)) {
+            let as_configured = [DEFAULT_TOPIC, SCHEDULE_TOPIC].contains(&name);
+            if known.is_none() || (as_configured && known != Some(&topic)) {
                 self.topics.insert(name.to_owned(), topic);
                 changed = true;
             }
@@ -101,7 +109,7 @@ impl TopicTable {
         queues_asked: i32,
     ) -> Result<TopicConfig, NoTopic> {
         if name.starts_with(RETRY_PREFIX) {
-            return Ok(topic(1, perm::READ | perm::WRITE));
+            return Ok(rw_topic(1));
         }
         let default = self
             .topics
@@ -129,6 +137,15 @@ impl TopicTable {
         Ok(())
     }
 
+    /// Removes a topic; says whether it was there.
+    pub fn remove(&mut self, name: &str, now_ms: i64) -> bool {
+        let there = self.topics.remove(name).is_some();
+        if there {
+            self.touch(now_ms);
+        }
+        there
+    }
+
     fn touch(&mut self, now_ms: i64) {
         self.data_version.counter += 1;
         self.data_version.timestamp = now_ms;
@@ -137,6 +154,11 @@ impl TopicTable {
 
 fn topic(queues: u32, perm: u32) -> TopicConfig {
     TopicConfig { read_queue_nums: queues, write_queue_nums: queues, perm, ..Default::default() }
+}
+
+/// A topic of so many queues that may be read and written.
+pub fn rw_topic(queues: u32) -> TopicConfig {
+    topic(queues, perm::READ | perm::WRITE)
 }
 
 /// Whether a name can be a topic's: letters, digits, `%`, `|`, `-`, `_`, at most 127 bytes.
@@ -152,6 +174,12 @@ pub fn check_name(name: &str) -> Result<(), String> {
         true => Ok(()),
         false => Err("may contain only letters, digits, %, |, - and _".to_owned()),
     }
+}
+
+/// Whether the broker itself needs a topic of that name, so that nobody may delete or change it.
+pub fn is_system(name: &str, config: &BrokerConfig) -> bool {
+    is_forbidden(name)
+        || [DEFAULT_TOPIC, "BenchmarkTest", &config.cluster, &config.name].contains(&name)
 }
 
 /// Whether clients may send to a topic of that name.
@@ -178,11 +206,13 @@ mod tests {
             "BenchmarkTest",
             "DefaultCluster",
             "OFFSET_MOVED_EVENT",
+            "SCHEDULE_TOPIC_XXXX",
             "SELF_TEST_TOPIC",
             "TBW102",
             "broker-a",
         ];
         assert_eq!(names, expected);
+        assert_eq!(table.topics["SCHEDULE_TOPIC_XXXX"], topic(18, 6));
         assert_eq!(table.topics["TBW102"], topic(4, 7));
         assert_eq!(table.data_version, DataVersion { counter: 1, timestamp: 1, state_version: 0 });
         assert!(!table.add_system_topics(&config, 2), "a restart changes nothing");
@@ -206,9 +236,9 @@ mod tests {
     #[test]
     fn no_more_topics_than_the_limit() {
         let mut table = table(&BrokerConfig::default());
-        assert_eq!(table.put("T", topic(1, 6), 7, 5), Ok(()));
-        assert!(matches!(table.put("U", topic(1, 6), 7, 6), Err(NoTopic::TooMany { .. })));
-        assert_eq!(table.put("T", topic(2, 6), 7, 7), Ok(()), "a change is always possible");
+        assert_eq!(table.put("T", topic(1, 6), 8, 5), Ok(()));
+        assert!(matches!(table.put("U", topic(1, 6), 8, 6), Err(NoTopic::TooMany { .. })));
+        assert_eq!(table.put("T", topic(2, 6), 8, 7), Ok(()), "a change is always possible");
         assert_eq!(table.data_version.counter, 3);
     }
 

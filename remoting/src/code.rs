@@ -21,6 +21,8 @@ pub mod request {
         SEND_MESSAGE = 10;
         /// Pull messages of one queue.
         PULL_MESSAGE = 11;
+        /// Look messages up by key.
+        QUERY_MESSAGE = 12;
         /// A group's progress in a queue.
         QUERY_CONSUMER_OFFSET = 14;
         /// Store a group's progress in a queue.
@@ -75,16 +77,24 @@ pub mod request {
         GET_ROUTEINFO_BY_TOPIC = 105;
         /// All clusters and brokers.
         GET_BROKER_CLUSTER_INFO = 106;
+        /// Create or change a consumer group's settings.
+        UPDATE_AND_CREATE_SUBSCRIPTIONGROUP = 200;
+        /// The settings of all consumer groups of a broker.
+        GET_ALL_SUBSCRIPTIONGROUP_CONFIG = 201;
         /// Topic statistics of a broker.
         GET_TOPIC_STATS_INFO = 202;
         /// Members of a consumer group with their connections.
         GET_CONSUMER_CONNECTION_LIST = 203;
+        /// Members of a producer group with their connections.
+        GET_PRODUCER_CONNECTION_LIST = 204;
         /// Take write permission from a broker's topics.
         WIPE_WRITE_PERM_OF_BROKER = 205;
         /// All topics.
         GET_ALL_TOPIC_LIST_FROM_NAMESERVER = 206;
         /// Progress of a consumer group.
         GET_CONSUME_STATS = 208;
+        /// Delete a consumer group's settings.
+        DELETE_SUBSCRIPTIONGROUP = 207;
         /// Delete a topic on a broker.
         DELETE_TOPIC_IN_BROKER = 215;
         /// Delete a topic in the name server.
@@ -95,6 +105,8 @@ pub mod request {
         GET_KVLIST_BY_NAMESPACE = 219;
         /// Topics of one cluster.
         GET_TOPICS_BY_CLUSTER = 224;
+        /// Consumer groups of a topic.
+        QUERY_TOPIC_CONSUME_BY_WHO = 300;
         /// Topics and subscriptions that the broker itself needs.
         GET_SYSTEM_TOPIC_LIST_FROM_BROKER = 305;
         /// Cluster and broker names as topics.
@@ -123,6 +135,8 @@ pub mod request {
         ADD_WRITE_PERM_OF_BROKER = 327;
         /// One topic's configuration.
         GET_TOPIC_CONFIG = 351;
+        /// One consumer group's settings.
+        GET_SUBSCRIPTIONGROUP_CONFIG = 352;
         /// Brokers that share a name (5.x).
         GET_BROKER_MEMBER_GROUP = 901;
         /// A broker says that it lives (5.x).

@@ -7,6 +7,7 @@
 //! | [`code`] | request and response codes |
 //! | [`frame`] | bytes to commands and back: length prefix, header (JSON or binary), body; every bound is checked before memory is taken |
 //! | [`send`] | the typed headers of a send (codes 10, 310, 320) and of its response; [`pull`] those of a pull (11) |
+//! | [`broker`] | the typed headers of a broker's other calls |
 //! | [`namesrv`] | the typed headers of the name server's calls; [`body`] their bodies: registrations, routes, lists |
 //! | [`message`] | the stored message, its properties, ids, flags and batches (pure, shared by broker and clients) |
 //! | [`connection`] | one TCP connection in both directions: pairs responses with requests, bounds what is in flight |
@@ -20,11 +21,13 @@
 //! `NettyDecoder`, `MessageDecoder`); the classes are named where a rule comes from them.
 
 pub mod body;
+pub mod broker;
 pub mod client;
 pub mod code;
 pub mod command;
 pub mod connection;
 pub mod ext;
+mod fields;
 pub mod frame;
 mod header;
 pub mod language;

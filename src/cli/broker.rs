@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Where clients reach it [default: --listen, unless that is every address of the machine]
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
     pub(crate) advertise: Option<String>,
-    /// Directory of this broker alone: messages, topics, incarnation
+    /// Directory of this broker alone: messages, topics, groups, offsets, incarnation
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
     /// How long it lives without a heartbeat [default: the name cluster's]
@@ -50,10 +50,49 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value = "4",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) default_topic_queues: u32,
+    /// Topics at most; beyond it none is made
+    #[arg(long, value_name = "N", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(16..))]
+    pub(crate) topics_max: u32,
+    /// Consumer groups at most; beyond it none is made
+    #[arg(long, value_name = "N", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) groups_max: u32,
+    /// Delays of the delay levels from 1 on (RocketMQ's messageDelayLevel); retries use them from
+    /// level 3 on
+    #[arg(long, value_name = "DURATION,…", value_delimiter = ',', value_parser = parse_duration,
+          default_value = "1s,5s,10s,30s,1m,2m,3m,4m,5m,6m,7m,8m,9m,10m,20m,30m,1h,2h")]
+    pub(crate) delay_levels: Vec<Duration>,
+    /// Largest body of a message, 8MiB at most
+    #[arg(long, value_name = "BYTES", default_value = "4MiB", value_parser = parse_bytes)]
+    pub(crate) message_size_max: u64,
+    /// Bytes of messages that wait to be stored; beyond it sends are answered SYSTEM_BUSY
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse_bytes)]
+    pub(crate) pending_max: u64,
+    /// Reads of messages at once
+    #[arg(long, value_name = "N", default_value = "64",
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) reads_at_once: u32,
+    /// Reads at once and waiting for their turn; beyond it they are answered SYSTEM_BUSY
+    #[arg(long, value_name = "N", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) reads_max: u32,
+    /// Pulls that wait for messages; beyond it they are told to come back soon (FLOW_CONTROL)
+    #[arg(long, value_name = "N", default_value = "100000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) held_pulls_max: u32,
     /// Connections at once; further ones wait
     #[arg(long, value_name = "N", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections_max: u32,
+    /// Requests of one connection being answered at once, held pulls among them (three quarters
+    /// of it at most); further ones are not read yet
+    #[arg(long, value_name = "N", default_value = "4096",
+          value_parser = clap::value_parser!(u32).range(4..))]
+    pub(crate) in_flight_max: u32,
+    /// Where to serve metrics for Prometheus, under /metrics, over HTTP [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
+    pub(crate) metrics_listen: Option<String>,
     /// Size of one file of the message log, 1GiB at most
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     pub(crate) segment_size: u64,

@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use signpost_broker::log_id;
-use signpost_broker::store::queues::{Dispatch, Dispatched};
-use signpost_broker::store::{Store, StoreOptions};
+use signpost_broker::store::read_all;
 use signpost_remoting::message::properties::UNIQ_KEY;
 
 use super::verdict::Verdict;
@@ -17,20 +15,6 @@ use crate::output;
 
 /// Ids of acknowledged messages, by the broker that acknowledged them.
 pub(super) type Acknowledged = BTreeMap<String, BTreeSet<String>>;
-
-/// Nothing is appended here: the smallest segments will do.
-const SEGMENT_BYTES: u64 = 64 << 20;
-
-/// Collects the ids of all messages of a log.
-struct Ids(Arc<Mutex<BTreeSet<String>>>);
-
-impl Dispatch for Ids {
-    fn dispatch(&mut self, stored: &Dispatched<'_>) {
-        if let Some(id) = stored.message.property(UNIQ_KEY) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
-        }
-    }
-}
 
 /// Looks for every acknowledged message.
 ///
@@ -62,15 +46,7 @@ pub(super) async fn messages(
 }
 
 fn ids_in(data_dir: &Path) -> Result<BTreeSet<String>, Failure> {
-    let ids = Arc::new(Mutex::new(BTreeSet::new()));
-    let options = StoreOptions {
-        segment_bytes: SEGMENT_BYTES,
-        max_pending_bytes: 1,
-        log_id: log_id(data_dir).map_err(Failure::failed)?,
-    };
-    let dispatchers: Vec<Box<dyn Dispatch>> = vec![Box::new(Ids(Arc::clone(&ids)))];
-    let opened = Store::open(&data_dir.join("commitlog"), options, dispatchers, None);
-    drop(opened.map_err(Failure::failed)?);
-    let ids = ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(ids)
+    let log_id = log_id(data_dir).map_err(Failure::failed)?;
+    let stored = read_all(data_dir, log_id).map_err(Failure::failed)?;
+    Ok(stored.iter().filter_map(|message| message.property(UNIQ_KEY)).map(str::to_owned).collect())
 }

@@ -1,5 +1,7 @@
 //! An embedded broker, until it is told to stop or must not go on.
 
+use std::time::Duration;
+
 use signpost_broker::store::StoreError;
 use signpost_broker::{Broker, BrokerConfig, Exit, StartError};
 
@@ -63,12 +65,26 @@ fn config(options: &Options) -> Result<BrokerConfig, String> {
         takeover: options.takeover,
         auto_create_topics: options.auto_create_topics,
         default_topic_queue_nums: options.default_topic_queues,
+        max_topics: options.topics_max as usize,
+        max_groups: options.groups_max as usize,
+        delay_levels_ms: options.delay_levels.iter().map(delay_ms).collect(),
+        max_message_bytes: usize::try_from(options.message_size_max).unwrap_or(usize::MAX),
+        max_pending_bytes: usize::try_from(options.pending_max).unwrap_or(usize::MAX),
+        reads_at_once: options.reads_at_once as usize,
+        max_pending_reads: options.reads_max as usize,
+        max_held_pulls: options.held_pulls_max as usize,
         segment_bytes: options.segment_size,
         max_connections: options.connections_max as usize,
+        max_in_flight: options.in_flight_max as usize,
+        metrics_listen: options.metrics_listen.clone(),
         ..BrokerConfig::default()
     };
     config.check().map_err(|error| error.to_string())?;
     Ok(config)
+}
+
+fn delay_ms(delay: &Duration) -> i64 {
+    i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn is_every_address(host: &str) -> bool {
@@ -96,6 +112,10 @@ mod tests {
         assert_eq!(config.advertise.as_deref(), Some("a.example:10911"));
         assert_eq!((config.id, config.lease_ttl_ms, &*config.cluster), (0, None, "DefaultCluster"));
         assert!(config.auto_create_topics);
+        let default = BrokerConfig::default();
+        assert_eq!(config.delay_levels_ms, default.delay_levels_ms);
+        assert_eq!(config.max_in_flight, default.max_in_flight);
+        assert_eq!(config.max_pending_bytes, default.max_pending_bytes);
     }
 
     #[test]
@@ -112,6 +132,8 @@ mod tests {
         assert!(said.contains("id"), "{said}");
         let said = config(&options("--advertise a:1 --segment-size 4KiB")).expect_err("too small");
         assert!(said.contains("segment-size"), "{said}");
+        let said = config(&options("--advertise a:1 --delay-levels 1s,0s")).expect_err("no delay");
+        assert!(said.contains("delay-levels"), "{said}");
         let short = config(&options("--advertise a:1 --lease-ttl 1500ms")).expect("valid");
         assert_eq!(short.lease_ttl_ms, Some(1500));
     }

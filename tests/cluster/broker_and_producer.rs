@@ -145,7 +145,7 @@ async fn until_more(count: &AtomicU64, more: u64) {
 /// What the log of a broker that has ended holds, by message id: body, queue and offset.
 fn read(data_dir: &Path) -> BTreeMap<String, (String, u32, i64)> {
     let log_id = signpost_broker::log_id(data_dir).expect("its identity");
-    let stored = read_all(&data_dir.join("commitlog"), log_id).expect("a sound log");
+    let stored = read_all(data_dir, log_id).expect("a sound log");
     let by_id = stored.into_iter().map(|message| {
         let id = message
             .properties

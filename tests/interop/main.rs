@@ -18,6 +18,7 @@
 //! | [`promotion`] | a slave that comes back as master takes the master's place at one index |
 //! | [`failovers`] | leaders die, replicas restart, the quorum is lost: no send fails, no live broker leaves; a broker finds the cluster by its address server |
 //! | [`deaths`] | a killed broker leaves at once, a frozen one in time; a replica's end, or a cut wire to it ([`link`]), takes nobody away |
+//! | [`our_broker`] | stock producers, push consumers and `mqadmin` with the embedded broker |
 //! | [`stage`], [`routes`] | the cluster with room for stock programs; routes as stock clients see them |
 
 #![allow(clippy::print_stderr, reason = "a test reports to whoever runs it")]
@@ -34,6 +35,7 @@ mod differences;
 mod differential;
 mod failovers;
 mod link;
+mod our_broker;
 mod promotion;
 mod routes;
 mod stage;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::durable;
 
 /// A directory of segment files, each named by the log offset at which it begins.
-pub trait Disk: Send + 'static {
+pub trait Disk: Send + Sync + 'static {
     /// Start offset and length of each file, in the order of their offsets.
     fn list(&self) -> io::Result<Vec<(u64, u64)>>;
     /// Opens an existing file.
@@ -16,10 +16,12 @@ pub trait Disk: Send + 'static {
     /// Makes a file of that many zeros, which is there after a crash. It replaces one that was
     /// left half made.
     fn create(&self, start: u64, bytes: u64) -> io::Result<Box<dyn DiskFile>>;
+    /// Used share of the disk, from 0 to 1.
+    fn used_ratio(&self) -> io::Result<f64>;
 }
 
 /// One segment file.
-pub trait DiskFile: Send + 'static {
+pub trait DiskFile: Send + Sync + 'static {
     /// Reads up to the whole buffer; 0 at the end of the file.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all.
@@ -84,6 +86,13 @@ impl Disk for FileDisk {
         file.sync_all()?;
         durable::sync_directory(&self.directory)?;
         Ok(Box::new(file))
+    }
+
+    fn used_ratio(&self) -> io::Result<f64> {
+        let system = rustix::fs::statvfs(&self.directory)?;
+        // What is kept back for root counts as used.
+        let free = system.f_bavail as f64 / (system.f_blocks as f64).max(1.0);
+        Ok(1.0 - free)
     }
 }
 

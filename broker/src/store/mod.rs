@@ -7,18 +7,26 @@
 //! | `mark.rs` | the commit mark that ends each batch |
 //! | `recovery.rs` | what a start does: replay, check, cut the torn tail |
 //! | `segment.rs` | segment files and the rule when a record fits |
-//! | `queues.rs` | next offset of each queue, and the seam for consume queues and indices |
+//! | `deletion.rs` | the record that deletes a topic |
+//! | `queues.rs` | next offset of each queue, and the seam for all that is built from the log |
+//! | [`read`], [`tags`] | what consumers read, and by what they filter |
+//! | `positions.rs`, `records.rs` | where each message lies (in memory), and the reading of segment files |
 //! | `disk.rs` | the seam to the file system |
 //!
 //! An append is acknowledged when its batch, commit mark included, has been synced. The next batch
 //! is written only then, so that at most the last batch of a log can be torn, and a mark that
 //! follows a broken batch proves damage rather than a torn tail.
 
+mod deletion;
 pub mod disk;
 mod mark;
+mod positions;
 pub mod queues;
+pub mod read;
+mod records;
 mod recovery;
 mod segment;
+pub mod tags;
 mod writer;
 
 #[cfg(test)]
@@ -36,10 +44,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use disk::{Disk, FileDisk};
 use queues::{Dispatch, Dispatched};
+use read::Reader;
 use writer::{Append, Writer};
 
+pub use deletion::DELETION_TOPIC;
 pub use mark::COMMIT_MARK_TOPIC;
 
+/// Where in the data directory the log's segments are.
+const LOG_DIRECTORY: &str = "commitlog";
 /// Most bytes of one append, and so of one record.
 const MAX_APPEND_BYTES: usize = 16 * 1024 * 1024;
 
@@ -144,11 +156,12 @@ pub struct Store {
     pending_bytes: Arc<AtomicUsize>,
     options: StoreOptions,
     failure: watch::Receiver<Option<Arc<str>>>,
+    reader: Reader,
     thread: JoinHandle<()>,
 }
 
 impl Store {
-    /// Opens the log in a directory, recovering it first; see [`Store::open_on`]. A lock that is
+    /// Opens the store in a data directory, recovering it first; see [`Store::open_on`]. A lock that is
     /// given is kept until the writer has gone.
     pub fn open(
         directory: &Path,
@@ -156,18 +169,20 @@ impl Store {
         dispatchers: Vec<Box<dyn Dispatch>>,
         lock: Option<File>,
     ) -> Result<(Self, Recovery), StoreError> {
-        let disk =
-            FileDisk::open(directory, lock).map_err(|e| io_error("open the directory", e))?;
-        Self::open_on(Box::new(disk), options, dispatchers)
+        let disk = FileDisk::open(&directory.join(LOG_DIRECTORY), lock)
+            .map_err(|e| io_error("open the directory", e))?;
+        Self::open_on(Arc::new(disk), options, dispatchers)
     }
 
     /// Opens the log on a disk: replays every message to the dispatchers, cuts a batch that was
     /// never acknowledged, refuses to start over damage. Takes as long as reading the log.
     pub fn open_on(
-        disk: Box<dyn Disk>,
+        disk: Arc<dyn Disk>,
         options: StoreOptions,
-        dispatchers: Vec<Box<dyn Dispatch>>,
+        mut dispatchers: Vec<Box<dyn Dispatch>>,
     ) -> Result<(Self, Recovery), StoreError> {
+        let reader = Reader::new(disk.clone());
+        dispatchers.insert(0, Box::new(reader.clone()));
         let (tell_failure, failure) = watch::channel(None);
         let (writer, recovery) = Writer::open(disk, options, dispatchers, tell_failure)?;
         let (appends, inbox) = mpsc::unbounded_channel();
@@ -176,7 +191,7 @@ impl Store {
             .spawn(move || writer.run(inbox))
             .map_err(|error| io_error("start the writer", error))?;
         let pending_bytes = Arc::default();
-        Ok((Self { appends, pending_bytes, options, failure, thread }, recovery))
+        Ok((Self { appends, pending_bytes, options, failure, reader, thread }, recovery))
     }
 
     /// Queues messages that belong together (one, or a batch for one queue) and answers with a
@@ -206,6 +221,22 @@ impl Store {
         })
     }
 
+    /// Reads what is stored.
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Deletes a topic's messages, as if it had never been: they cannot be read any more, and a
+    /// topic made anew under that name begins at offset 0. Its appends must have ended. Answers with
+    /// a future that resolves once this is in the log for good.
+    pub fn delete_topic(
+        &self,
+        topic: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let appended = self.append(vec![deletion::record(topic)]);
+        async { appended?.await.map(drop) }
+    }
+
     /// Set once the log has failed for good.
     pub fn failure(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.failure.clone()
@@ -220,19 +251,23 @@ impl Store {
     }
 }
 
-/// Reads a log that nobody has open, without changing it: all messages that a start would keep.
+/// Reads the log of a data directory that nobody has open, without changing it: all messages that
+/// a start would keep.
 pub fn read_all(directory: &Path, log_id: u64) -> Result<Vec<StoredMessage>, StoreError> {
     #[derive(Default)]
     struct Collect(Vec<StoredMessage>);
 
     impl Dispatch for Collect {
         fn dispatch(&mut self, stored: &Dispatched<'_>) {
-            self.0.push(stored.message.clone());
+            match deletion::deleted_topic(stored.message) {
+                Some(topic) => self.0.retain(|message| message.topic != topic),
+                None => self.0.push(stored.message.clone()),
+            }
         }
     }
 
-    let disk =
-        FileDisk::open(directory, None).map_err(|error| io_error("open the directory", error))?;
+    let disk = FileDisk::open(&directory.join(LOG_DIRECTORY), None)
+        .map_err(|error| io_error("open the directory", error))?;
     let mut all = Collect::default();
     recovery::replay(&disk, log_id, &mut all)?;
     Ok(all.0)

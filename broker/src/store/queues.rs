@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use signpost_remoting::message::StoredMessage;
 
+use super::deletion::deleted_topic;
+
 /// A message that is in the log for good.
 #[derive(Debug, Clone, Copy)]
 pub struct Dispatched<'a> {
@@ -52,6 +54,10 @@ impl QueueTails {
 
 impl Dispatch for QueueTails {
     fn dispatch(&mut self, stored: &Dispatched<'_>) {
+        if let Some(topic) = deleted_topic(stored.message) {
+            self.tails.remove(topic);
+            return;
+        }
         let StoredMessage { topic, queue_id, queue_offset, .. } = stored.message;
         let tail = self.tail(topic, *queue_id);
         *tail = (*tail).max(queue_offset.saturating_add(1));

@@ -33,7 +33,7 @@ pub(super) struct Append {
 }
 
 pub(super) struct Writer {
-    disk: Box<dyn Disk>,
+    disk: Arc<dyn Disk>,
     options: StoreOptions,
     segment: Segment,
     /// Log offset of the next record.
@@ -61,7 +61,7 @@ impl Dispatch for Derived {
 impl Writer {
     /// Recovers the log.
     pub(super) fn open(
-        disk: Box<dyn Disk>,
+        disk: Arc<dyn Disk>,
         options: StoreOptions,
         dispatchers: Vec<Box<dyn Dispatch>>,
         failure: watch::Sender<Option<Arc<str>>>,

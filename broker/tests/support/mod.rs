@@ -11,9 +11,13 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use signpost_broker::{Broker, BrokerConfig};
 use signpost_client::types::{Patch, Registration};
-use signpost_remoting::message::properties;
+use signpost_remoting::body::heartbeat::{ConsumerData, Heartbeat, Subscription};
+use signpost_remoting::message::{StoredMessage, properties};
+use signpost_remoting::pull::{PullHeader, PullResponse, sys_flag};
 use signpost_remoting::send::SendHeader;
-use signpost_remoting::{Client, ClientOptions, RemotingCommand};
+use signpost_remoting::{
+    Client, ClientOptions, Connection, ExtFields, Handler, RemotingCommand, Reply, response,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -183,5 +187,160 @@ impl Producer {
 
     pub async fn send(&self, topic: &str, queue_id: i32, body: &str) -> RemotingCommand {
         self.ask(command(310, &header(topic, queue_id), body.to_owned())).await
+    }
+}
+
+/// The pushes that a consumer was sent: the groups that have changed.
+#[derive(Default)]
+pub struct Pushes(Mutex<Vec<String>>);
+
+impl Handler for Pushes {
+    fn request(&self, _: &Connection, request: RemotingCommand) -> Reply {
+        assert_eq!((request.code, request.is_oneway()), (40, true));
+        let group = request.ext.get("consumerGroup").expect("mandatory").to_owned();
+        self.0.lock().unwrap().push(group);
+        Reply::Nothing
+    }
+}
+
+/// A member of a consumer group, on a connection of its own.
+pub struct Consumer {
+    client: Client,
+    address: String,
+    pub id: String,
+    pub group: String,
+    pub pushes: Arc<Pushes>,
+}
+
+impl Consumer {
+    pub fn new(broker: &Broker, group: &str, id: &str) -> Self {
+        let pushes = Arc::new(Pushes::default());
+        let handler: Arc<dyn Handler> = pushes.clone();
+        let client = Client::new(ClientOptions { handler, ..ClientOptions::default() });
+        let (id, group) = (id.to_owned(), group.to_owned());
+        Self { client, address: broker.addr().to_string(), id, group, pushes }
+    }
+
+    pub async fn ask(&self, command: RemotingCommand) -> RemotingCommand {
+        self.client.invoke(&self.address, command, Duration::from_secs(30)).await.unwrap()
+    }
+
+    /// Asks with these fields, named as on the wire.
+    pub async fn call(&self, code: i32, fields: &[(&str, &str)]) -> RemotingCommand {
+        let ext: ExtFields = fields.iter().copied().collect();
+        self.ask(RemotingCommand::request(code).with_ext(ext)).await
+    }
+
+    /// Subscribes to these topics by these expressions.
+    pub async fn subscribe(&self, topics: &[(&str, &str)]) {
+        let subscription = |(topic, tags): &(&str, &str)| Subscription {
+            sub_version: 7,
+            ..Subscription::of_tags(topic, tags).unwrap()
+        };
+        let data = ConsumerData {
+            group_name: self.group.clone(),
+            consume_type: "CONSUME_PASSIVELY".to_owned(),
+            message_model: "CLUSTERING".to_owned(),
+            consume_from_where: "CONSUME_FROM_FIRST_OFFSET".to_owned(),
+            subscription_data_set: topics.iter().map(subscription).collect(),
+            ..ConsumerData::default()
+        };
+        let beat = Heartbeat {
+            client_id: self.id.clone(),
+            consumer_data_set: vec![data],
+            ..Heartbeat::default()
+        };
+        let answer = self.ask(RemotingCommand::request(34).with_body(beat.to_json())).await;
+        assert_eq!(answer.code, 0, "{answer:?}");
+    }
+
+    /// The header of a pull that is not to be held.
+    pub fn pull_header(&self, topic: &str, queue_id: i32, from: i64) -> PullHeader {
+        PullHeader {
+            consumer_group: self.group.clone(),
+            topic: topic.to_owned(),
+            queue_id,
+            queue_offset: from,
+            max_msg_nums: 32,
+            sub_version: 7,
+            ..PullHeader::default()
+        }
+    }
+
+    /// Pulls at once.
+    pub async fn pull(&self, topic: &str, queue_id: i32, from: i64) -> Pulled {
+        self.pull_as(&self.pull_header(topic, queue_id, from)).await
+    }
+
+    /// Pulls, and waits for messages.
+    pub async fn pull_held(&self, topic: &str, queue_id: i32, from: i64, hold_ms: i64) -> Pulled {
+        let mut header = self.pull_header(topic, queue_id, from);
+        header.sys_flag = sys_flag::SUSPEND;
+        header.suspend_timeout_ms = hold_ms;
+        self.pull_as(&header).await
+    }
+
+    pub async fn pull_as(&self, header: &PullHeader) -> Pulled {
+        let command = RemotingCommand::request(11).with_ext(header.encode());
+        let answer = self.ask(command).await;
+        let offsets = match answer.code {
+            response::SUCCESS
+            | response::PULL_NOT_FOUND
+            | response::PULL_RETRY_IMMEDIATELY
+            | response::PULL_OFFSET_MOVED => PullResponse::decode(&answer.ext).unwrap(),
+            _ => PullResponse::default(),
+        };
+        Pulled {
+            code: answer.code,
+            remark: answer.remark.unwrap_or_default(),
+            next: offsets.next_begin_offset,
+            min: offsets.min_offset,
+            max: offsets.max_offset,
+            messages: StoredMessage::decode_all(answer.body).unwrap(),
+        }
+    }
+
+    /// Pulls a queue until a message comes.
+    pub async fn first(&self, topic: &str, queue_id: i32, from: i64) -> StoredMessage {
+        for _ in 0..20 {
+            let pulled = self.pull_held(topic, queue_id, from, 1000).await;
+            if let Some(message) = pulled.messages.into_iter().next() {
+                return message;
+            }
+        }
+        panic!("nothing has come to {topic}");
+    }
+
+    /// Waits until it has been pushed so often.
+    pub async fn until_pushed(&self, times: usize) {
+        for _ in 0..1000 {
+            if self.pushes.0.lock().unwrap().len() >= times {
+                assert!(self.pushes.0.lock().unwrap().iter().all(|group| *group == self.group));
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("ten seconds, and not pushed {times} times");
+    }
+
+    pub fn pushed(&self) -> usize {
+        self.pushes.0.lock().unwrap().len()
+    }
+}
+
+/// What a pull was answered.
+#[derive(Debug)]
+pub struct Pulled {
+    pub code: i32,
+    pub remark: String,
+    pub next: i64,
+    pub min: i64,
+    pub max: i64,
+    pub messages: Vec<StoredMessage>,
+}
+
+impl Pulled {
+    pub fn bodies(&self) -> Vec<&str> {
+        self.messages.iter().map(|one| std::str::from_utf8(&one.body).unwrap()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The bodies of the name server's calls: what brokers register, what clients and tools are
+//! The bodies of calls: what brokers register and clients say, what clients and tools are
 //! answered. Pure, like the other codecs.
 //!
 //! | file | holds |
@@ -8,6 +8,10 @@
 //! | [`version`] | [`DataVersion`] (103, 322) |
 //! | [`route`] | [`TopicRouteData`] (105, 217), [`BrokerData`], [`QueueData`] |
 //! | [`lists`] | [`TopicList`], [`KvTable`], [`ClusterInfo`], [`BrokerMemberGroup`] |
+//! | [`heartbeat`] | [`Heartbeat`]: a client's groups and [`Subscription`]s (34); what a filter check asks (46) |
+//! | [`consumers`] | members of groups (38, 203), groups of a topic (300), locks of queues (41, 42) |
+//! | [`stats`] | queues' offsets (202) and groups' progress (208), keyed by objects |
+//! | [`group`] | [`SubscriptionGroup`]: settings of a consumer group (200, 201, 352) |
 //! | [`json`] | JSON as fastjson writes and reads it: bare integer keys, bounded depth |
 //! | `lenient` | fields read as fastjson reads them: numbers as strings, null as absent, bounded counts |
 //!
@@ -18,14 +22,21 @@
 //! Source: RocketMQ `remoting.protocol.body`, `remoting.protocol.route` (5.3.3), `common.protocol`
 //! (4.9.8).
 
+pub mod consumers;
+pub mod group;
+pub mod heartbeat;
 pub mod json;
 mod lenient;
 pub mod lists;
 pub mod registration;
 pub mod route;
+pub mod stats;
 pub mod topic;
 pub mod version;
 
+pub use consumers::{ConsumerConnections, LockBatch, QueueRef};
+pub use group::SubscriptionGroup;
+pub use heartbeat::{Heartbeat, Subscription};
 pub use lists::{BrokerMemberGroup, ClusterInfo, KvTable, TopicList};
 pub use registration::RegisterBody;
 pub use route::{BrokerData, QueueData, TopicRouteData};

@@ -26,6 +26,14 @@ pub const RETRY_TOPIC: &str = "RETRY_TOPIC";
 pub const REAL_TOPIC: &str = "REAL_TOPIC";
 /// Queue where a delayed or half message is to go.
 pub const REAL_QUEUE_ID: &str = "REAL_QID";
+/// Offset id of the message that a retry began with.
+pub const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
+/// Topic of the message that a dead letter was (5.x).
+pub const DEAD_LETTER_TOPIC: &str = "DLQ_ORIGIN_TOPIC";
+/// Id of the message that a dead letter was (5.x).
+pub const DEAD_LETTER_MESSAGE_ID: &str = "DLQ_ORIGIN_MESSAGE_ID";
+/// Times and delays of 5.x's timer messages, in any of three forms.
+pub const TIMER: [&str; 3] = ["TIMER_DELIVER_MS", "TIMER_DELAY_SEC", "TIMER_DELAY_MS"];
 /// `true` marks a half message.
 pub const TRANSACTION_PREPARED: &str = "TRAN_MSG";
 
@@ -61,6 +69,14 @@ pub fn without(text: &str, name: &str) -> String {
         append(&mut rest, known, value);
     }
     rest
+}
+
+/// Sets a property: appends it, and takes away what was there under that name.
+pub fn set(text: &mut String, name: &str, value: &str) {
+    if get(text, name).is_some() {
+        *text = without(text, name);
+    }
+    append(text, name, value);
 }
 
 /// Whether a name or value can stand in properties at all.

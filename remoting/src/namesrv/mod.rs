@@ -5,12 +5,11 @@
 //! Source: RocketMQ `remoting.protocol.header.namesrv` (5.3.3), `common.protocol.header.namesrv`
 //! (4.9.8).
 
-mod fields;
 #[cfg(test)]
 mod tests;
 
-pub use self::fields::HeaderError;
-use self::fields::{Field, headers};
+pub use crate::fields::HeaderError;
+use crate::fields::{Field, headers};
 
 headers! {
     /// 100: set a value of the KV configuration.

@@ -12,11 +12,13 @@
 //! | [`broker`] | one stock broker, master or slave: start, stop, kill, pause, another role |
 //! | [`program`] | a program that is told things on stdin and answers lines of JSON |
 //! | [`mqadmin`] | many `mqadmin` calls in one JVM |
+//! | [`exchange`] | stock producers and push consumers that are told what to send and to listen to |
 //! | [`traffic`] | a stock producer and push consumer, and what they sent and received |
 //! | [`printed`] | what `mqadmin` printed, parsed |
 
 pub(crate) mod artifacts;
 pub(crate) mod broker;
+pub(crate) mod exchange;
 pub(crate) mod java;
 pub(crate) mod mqadmin;
 pub(crate) mod name_server;

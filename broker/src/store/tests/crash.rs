@@ -1,6 +1,7 @@
 //! Power cuts at every write and sync, on a disk that tears what was not synced.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use tokio::runtime::Builder;
@@ -49,7 +50,7 @@ fn cut_and_recover(disk: &SimDisk, operations: u64, seed: u64, together: u32) {
     let mut attempted = 0;
     for round in 0..3_u64 {
         let found = Collected::default();
-        let opened = Store::open_on(Box::new(disk.clone()), OPTIONS, vec![Box::new(found.clone())]);
+        let opened = Store::open_on(Arc::new(disk.clone()), OPTIONS, vec![Box::new(found.clone())]);
         let (store, recovery) = opened.unwrap_or_else(|error| panic!("round {round}: {error}"));
         let numbers = found.numbers();
         assert_eq!(recovery.messages as usize, numbers.len());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::mark::MARK_BYTES;
 use super::super::{Placed, Recovery, Store, StoreError, StoreOptions, read_all};
@@ -26,9 +27,10 @@ fn open(directory: &Path, options: StoreOptions) -> (Store, Recovery, Collected)
 
 fn copy(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(from).unwrap() {
+    fs::create_dir(to.path().join("commitlog")).unwrap();
+    for entry in fs::read_dir(from.join("commitlog")).unwrap() {
         let entry = entry.unwrap();
-        fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
+        fs::copy(entry.path(), to.path().join("commitlog").join(entry.file_name())).unwrap();
     }
     to
 }
@@ -46,7 +48,10 @@ async fn messages_lie_where_the_answer_says_across_segments_and_restarts() {
     placed.extend(send(&store, 40..80).await);
     store.close();
 
-    assert!(fs::read_dir(directory.path()).unwrap().count() >= 3, "several segments");
+    assert!(
+        fs::read_dir(directory.path().join("commitlog")).unwrap().count() >= 3,
+        "several segments"
+    );
     let all = read_all(directory.path(), OPTIONS.log_id).unwrap();
     assert_eq!(all.len(), 80);
     for (read, placed) in all.iter().zip(&placed) {
@@ -57,7 +62,9 @@ async fn messages_lie_where_the_answer_says_across_segments_and_restarts() {
         );
         // The record is to be found at its physical offset, as a pull answer or view needs it.
         let segment = read.physical_offset as u64 / OPTIONS.segment_bytes * OPTIONS.segment_bytes;
-        let file = fs::File::open(directory.path().join(format!("{segment:020}"))).unwrap();
+        let file =
+            fs::File::open(directory.path().join("commitlog").join(format!("{segment:020}")))
+                .unwrap();
         let mut record = vec![0; read.encoded_bytes()];
         file.read_exact_at(&mut record, read.physical_offset as u64 - segment).unwrap();
         let mut record = bytes::Bytes::from(record);
@@ -77,7 +84,7 @@ async fn a_batch_torn_at_any_byte_is_cut_and_nothing_before_it() {
     store.close();
 
     let name = format!("{:020}", 0);
-    let written = fs::read(whole.path().join(&name)).unwrap();
+    let written = fs::read(whole.path().join("commitlog").join(&name)).unwrap();
     let start = placed[0].physical_offset as usize;
     let bytes = message(5).encoded_bytes() + message(6).encoded_bytes() + MARK_BYTES;
     // What had arrived before the cut, with zeros or old bytes for the rest; and the reverse:
@@ -92,7 +99,7 @@ async fn a_batch_torn_at_any_byte_is_cut_and_nothing_before_it() {
             let lost = if from_front { start + cut..start + bytes } else { start..start + cut };
             torn[lost].fill(fill);
             let missing = torn != written;
-            fs::write(there.path().join(&name), &torn).unwrap();
+            fs::write(there.path().join("commitlog").join(&name), &torn).unwrap();
             let expected: Vec<u32> = if missing { (0..5).collect() } else { (0..7).collect() };
             let kept = read_all(there.path(), options.log_id).unwrap();
             let numbers: Vec<u32> = kept.iter().map(|message| message.flag as u32).collect();
@@ -125,7 +132,7 @@ async fn damage_before_acknowledged_messages_is_an_error_and_changes_nothing() {
         for offset in [at, at + 4, at + 90, at + record - 1, at + record + 30, at + record + 100] {
             let there = copy(directory.path());
             let start = offset / OPTIONS.segment_bytes * OPTIONS.segment_bytes;
-            let path = there.path().join(format!("{start:020}"));
+            let path = there.path().join("commitlog").join(format!("{start:020}"));
             let mut bytes = fs::read(&path).unwrap();
             bytes[(offset - start) as usize] ^= 0x10;
             fs::write(&path, &bytes).unwrap();
@@ -145,9 +152,14 @@ async fn a_missing_or_short_segment_is_an_error() {
     store.close();
     let second = format!("{:020}", OPTIONS.segment_bytes);
     let missing = copy(directory.path());
-    fs::remove_file(missing.path().join(&second)).unwrap();
+    fs::remove_file(missing.path().join("commitlog").join(&second)).unwrap();
     let short = copy(directory.path());
-    fs::File::options().write(true).open(short.path().join(&second)).unwrap().set_len(100).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(short.path().join("commitlog").join(&second))
+        .unwrap()
+        .set_len(100)
+        .unwrap();
     for there in [missing, short] {
         let error = Store::open(there.path(), OPTIONS, Vec::new(), None).map(drop).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
@@ -169,7 +181,7 @@ async fn bytes_in_a_body_that_look_like_a_mark_are_not_one() {
     store.append(vec![forged]).unwrap().await.unwrap();
     drop(store);
     let there = copy(directory.path());
-    let path = there.path().join(format!("{:020}", 0));
+    let path = there.path().join("commitlog").join(format!("{:020}", 0));
     let mut bytes = fs::read(&path).unwrap();
     bytes[offset as usize + 4] = 0; // Its record is torn.
     let torn = offset as usize + 400;
@@ -182,7 +194,7 @@ async fn bytes_in_a_body_that_look_like_a_mark_are_not_one() {
 #[tokio::test]
 async fn a_full_disk_refuses_and_loses_nothing_and_goes_on_when_there_is_room() {
     let disk = SimDisk::default();
-    let (store, _) = Store::open_on(Box::new(disk.clone()), OPTIONS, Vec::new()).unwrap();
+    let (store, _) = Store::open_on(Arc::new(disk.clone()), OPTIONS, Vec::new()).unwrap();
     send(&store, 0..3).await;
     for room in [0, 1, 100, 150, 300] {
         disk.set_room(Some(room));
@@ -193,7 +205,7 @@ async fn a_full_disk_refuses_and_loses_nothing_and_goes_on_when_there_is_room() 
     send(&store, 3..6).await;
     store.close();
     let found = Collected::default();
-    Store::open_on(Box::new(disk), OPTIONS, vec![Box::new(found.clone())]).unwrap();
+    Store::open_on(Arc::new(disk), OPTIONS, vec![Box::new(found.clone())]).unwrap();
     assert_eq!(found.numbers(), [0, 1, 2, 3, 4, 5]);
     let offsets: Vec<_> = found.0.lock().unwrap().iter().map(|m| m.queue_offset).collect();
     assert_eq!(offsets, [0; 6], "six queues; refused messages leave no gaps");
@@ -202,7 +214,7 @@ async fn a_full_disk_refuses_and_loses_nothing_and_goes_on_when_there_is_room() 
 #[tokio::test]
 async fn a_failed_sync_ends_the_store_and_its_message_is_unknown() {
     let disk = SimDisk::default();
-    let (store, _) = Store::open_on(Box::new(disk.clone()), OPTIONS, Vec::new()).unwrap();
+    let (store, _) = Store::open_on(Arc::new(disk.clone()), OPTIONS, Vec::new()).unwrap();
     send(&store, 0..1).await;
     disk.fail_syncs();
     for number in 1..3 {
@@ -216,7 +228,7 @@ async fn a_failed_sync_ends_the_store_and_its_message_is_unknown() {
 async fn many_waiters_share_a_sync() {
     let disk = SimDisk::default();
     let options = StoreOptions { segment_bytes: 1 << 20, ..OPTIONS };
-    let (store, _) = Store::open_on(Box::new(disk.clone()), options, Vec::new()).unwrap();
+    let (store, _) = Store::open_on(Arc::new(disk.clone()), options, Vec::new()).unwrap();
     let before = disk.syncs();
     let messages = (0..500).map(message).collect();
     let one = store.append(messages).unwrap();
@@ -233,7 +245,7 @@ async fn many_waiters_share_a_sync() {
 async fn what_cannot_fit_or_wait_is_refused_at_once() {
     let disk = SimDisk::default();
     let options = StoreOptions { max_pending_bytes: 1000, ..OPTIONS };
-    let (store, _) = Store::open_on(Box::new(disk), options, Vec::new()).unwrap();
+    let (store, _) = Store::open_on(Arc::new(disk), options, Vec::new()).unwrap();
     let mut large = message(0);
     large.body = vec![0; 4096].into();
     assert!(matches!(store.append(vec![large]).map(drop), Err(StoreError::TooLarge { .. })));

@@ -2,6 +2,7 @@
 
 mod crash;
 mod log;
+mod reading;
 mod sim;
 
 use bytes::Bytes;

@@ -100,6 +100,10 @@ impl Disk for SimDisk {
         state.files.insert(start, file);
         Ok(Box::new(SimFile { disk: self.clone(), start }))
     }
+
+    fn used_ratio(&self) -> io::Result<f64> {
+        Ok(0.5)
+    }
 }
 
 struct SimFile {

@@ -36,7 +36,7 @@ impl HeaderError {
 }
 
 /// How a field's type is read from, and written to, text.
-pub(super) trait Field: Sized {
+pub(crate) trait Field: Sized {
     fn read(ext: &ExtFields, name: &'static str) -> Result<Self, HeaderError>;
     fn write(&self, ext: &mut ExtFields, name: &'static str);
 }
@@ -103,6 +103,49 @@ impl Field for u64 {
     fn write(&self, ext: &mut ExtFields, name: &'static str) {
         ext.insert_display(name, self);
     }
+}
+
+/// Mandatory, of any sign: offsets and times.
+impl Field for i64 {
+    fn read(ext: &ExtFields, name: &'static str) -> Result<Self, HeaderError> {
+        number(ext, name, "an integer of 64 bits")
+    }
+
+    fn write(&self, ext: &mut ExtFields, name: &'static str) {
+        ext.insert_display(name, self);
+    }
+}
+
+/// Mandatory and never negative: queue ids and counts, Java's `Integer`.
+impl Field for u32 {
+    fn read(ext: &ExtFields, name: &'static str) -> Result<Self, HeaderError> {
+        let number: i32 = number(ext, name, NOT_NEGATIVE)?;
+        Self::try_from(number).map_err(|_| HeaderError::Malformed {
+            name,
+            expected: NOT_NEGATIVE,
+            value: number.to_string(),
+        })
+    }
+
+    fn write(&self, ext: &mut ExtFields, name: &'static str) {
+        ext.insert_display(name, self);
+    }
+}
+
+const NOT_NEGATIVE: &str = "an integer from 0 to 2^31 - 1";
+
+/// A mandatory number.
+fn number<N: std::str::FromStr>(
+    ext: &ExtFields,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<N, HeaderError> {
+    let text = ext.get(name).ok_or(HeaderError::Missing(name))?;
+    text.parse().map_err(|_| HeaderError::Malformed {
+        name,
+        expected,
+        value: text.chars().take(32).collect(),
+    })
 }
 
 macro_rules! optional_numbers {
@@ -172,4 +215,4 @@ macro_rules! headers {
     };
 }
 
-pub(super) use headers;
+pub(crate) use headers;

@@ -1,0 +1,326 @@
+//! What a client says of itself: [`Heartbeat`] (34) and [`FilterCheck`] (46).
+//! Source: RocketMQ `HeartbeatData`, `ConsumerData`, `SubscriptionData`, `CheckClientRequestBody`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{BodyError, json, lenient};
+
+/// Most groups of either kind that one client may name.
+pub const GROUPS_MAX: usize = 1_024;
+/// Most topics that one group may subscribe to.
+pub const SUBSCRIPTIONS_MAX: usize = 4_096;
+/// Most tags of one subscription.
+pub const TAGS_MAX: usize = 4_096;
+
+/// RocketMQ's `HeartbeatData`: a client, and the groups that it is a member of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heartbeat {
+    /// The client; one id may stand for several groups.
+    #[serde(rename = "clientID")]
+    pub client_id: String,
+    /// Its consumer groups.
+    pub consumer_data_set: Vec<ConsumerData>,
+    /// Its producer groups.
+    pub producer_data_set: Vec<ProducerData>,
+}
+
+/// A consumer group, as one of its members has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumerData {
+    /// Where a group without an offset begins.
+    pub consume_from_where: String,
+    /// `CONSUME_ACTIVELY` (pull), `CONSUME_PASSIVELY` (push), `CONSUME_POP`.
+    pub consume_type: String,
+    /// The group.
+    pub group_name: String,
+    /// `CLUSTERING` or `BROADCASTING`.
+    pub message_model: String,
+    /// What it subscribes to.
+    pub subscription_data_set: Vec<Subscription>,
+    /// Whether it belongs to a unit.
+    pub unit_mode: bool,
+}
+
+/// A producer group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProducerData {
+    /// The group.
+    pub group_name: String,
+}
+
+/// RocketMQ's `SubscriptionData`: which messages of a topic a group wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Filtered by a class that the consumer uploads; nobody does any more.
+    pub class_filter_mode: bool,
+    /// [`hash_code`] of each tag; empty: all messages.
+    pub code_set: Vec<i32>,
+    /// `TAG`, `SQL92`; not said: tags.
+    pub expression_type: String,
+    /// The expression as the application wrote it.
+    pub sub_string: String,
+    /// Grows with each change: ms, or ns in Go.
+    pub sub_version: i64,
+    /// The tags.
+    pub tags_set: Vec<String>,
+    /// The topic.
+    pub topic: String,
+}
+
+/// All messages.
+pub const SUBSCRIBE_ALL: &str = "*";
+/// The expression type that filters by tags.
+pub const TAG: &str = "TAG";
+
+impl Subscription {
+    /// What an expression of tags says: `*`, or tags between `||`.
+    ///
+    /// # Errors
+    /// An expression of bars alone, as RocketMQ's `FilterAPI` has it; or too many tags.
+    pub fn of_tags(topic: &str, expression: &str) -> Result<Self, BodyError> {
+        let mut made = Self {
+            topic: topic.to_owned(),
+            expression_type: TAG.to_owned(),
+            sub_string: expression.to_owned(),
+            ..Self::default()
+        };
+        if matches!(expression.trim(), "" | SUBSCRIBE_ALL) {
+            SUBSCRIBE_ALL.clone_into(&mut made.sub_string);
+            return Ok(made);
+        }
+        for tag in expression.split("||").map(str::trim).filter(|tag| !tag.is_empty()) {
+            if made.tags_set.len() == TAGS_MAX {
+                return Err(BodyError::Json(format!("more than {TAGS_MAX} tags")));
+            }
+            made.tags_set.push(tag.to_owned());
+            made.code_set.push(hash_code(tag));
+        }
+        match made.tags_set.is_empty() {
+            true => Err(BodyError::Json("the expression names no tag".to_owned())),
+            false => Ok(made),
+        }
+    }
+
+    /// Whether it filters by tags: absent and empty types do.
+    #[must_use]
+    pub fn is_by_tags(&self) -> bool {
+        self.expression_type.is_empty() || self.expression_type.eq_ignore_ascii_case(TAG)
+    }
+
+    /// Whether it may want a message whose tags hash to this (0: it has none). The client looks
+    /// again, at the tags themselves.
+    #[must_use]
+    pub fn may_want(&self, tags_hash: i64) -> bool {
+        self.sub_string == SUBSCRIBE_ALL
+            || self.code_set.is_empty()
+            || self.code_set.iter().any(|code| i64::from(*code) == tags_hash)
+    }
+}
+
+/// Java's `String.hashCode`, over UTF-16 units.
+#[must_use]
+pub fn hash_code(text: &str) -> i32 {
+    text.encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+impl Heartbeat {
+    /// As clients write it.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        json::standard(self)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Not a JSON object, or one whose fields have other types; too many groups, topics or tags.
+    pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
+        #[derive(Deserialize, Default)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Wire {
+            #[serde(rename = "clientID", deserialize_with = "lenient::text")]
+            client_id: Option<String>,
+            #[serde(deserialize_with = "lenient::list::<_, _, GROUPS_MAX>")]
+            consumer_data_set: Option<Vec<ConsumerData>>,
+            #[serde(deserialize_with = "lenient::list::<_, _, GROUPS_MAX>")]
+            producer_data_set: Option<Vec<ProducerData>>,
+        }
+        let wire: Wire = json::read(body)?;
+        Ok(Self {
+            client_id: wire.client_id.unwrap_or_default(),
+            consumer_data_set: wire.consumer_data_set.unwrap_or_default(),
+            producer_data_set: wire.producer_data_set.unwrap_or_default(),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for ConsumerData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize, Default)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Wire {
+            #[serde(deserialize_with = "lenient::text")]
+            consume_from_where: Option<String>,
+            #[serde(deserialize_with = "lenient::text")]
+            consume_type: Option<String>,
+            #[serde(deserialize_with = "lenient::text")]
+            group_name: Option<String>,
+            #[serde(deserialize_with = "lenient::text")]
+            message_model: Option<String>,
+            #[serde(deserialize_with = "lenient::list::<_, _, SUBSCRIPTIONS_MAX>")]
+            subscription_data_set: Option<Vec<Subscription>>,
+            #[serde(deserialize_with = "lenient::boolean")]
+            unit_mode: Option<bool>,
+        }
+        let wire = Wire::deserialize(deserializer)?;
+        // fastjson finds an enum's name whatever its case.
+        let name = |text: Option<String>| text.unwrap_or_default().to_ascii_uppercase();
+        Ok(Self {
+            consume_from_where: name(wire.consume_from_where),
+            consume_type: name(wire.consume_type),
+            group_name: wire.group_name.unwrap_or_default(),
+            message_model: name(wire.message_model),
+            subscription_data_set: wire.subscription_data_set.unwrap_or_default(),
+            unit_mode: wire.unit_mode.unwrap_or_default(),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for ProducerData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize, Default)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Wire {
+            #[serde(deserialize_with = "lenient::text")]
+            group_name: Option<String>,
+        }
+        let wire = Wire::deserialize(deserializer)?;
+        Ok(Self { group_name: wire.group_name.unwrap_or_default() })
+    }
+}
+
+impl<'de> Deserialize<'de> for Subscription {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// A tag's hash, which Go writes as a string.
+        #[derive(Deserialize)]
+        struct Code(#[serde(deserialize_with = "lenient::integer")] Option<i32>);
+        #[derive(Deserialize, Default)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Wire {
+            #[serde(deserialize_with = "lenient::boolean")]
+            class_filter_mode: Option<bool>,
+            #[serde(deserialize_with = "lenient::list::<_, _, TAGS_MAX>")]
+            code_set: Option<Vec<Code>>,
+            #[serde(deserialize_with = "lenient::text")]
+            expression_type: Option<String>,
+            #[serde(deserialize_with = "lenient::text")]
+            sub_string: Option<String>,
+            #[serde(deserialize_with = "lenient::integer")]
+            sub_version: Option<i64>,
+            #[serde(deserialize_with = "lenient::list::<_, _, TAGS_MAX>")]
+            tags_set: Option<Vec<String>>,
+            #[serde(deserialize_with = "lenient::text")]
+            topic: Option<String>,
+        }
+        let wire = Wire::deserialize(deserializer)?;
+        let codes = wire.code_set.unwrap_or_default().into_iter();
+        Ok(Self {
+            class_filter_mode: wire.class_filter_mode.unwrap_or_default(),
+            code_set: codes.filter_map(|code| code.0).collect(),
+            expression_type: wire.expression_type.unwrap_or_default(),
+            sub_string: wire.sub_string.unwrap_or_default(),
+            sub_version: wire.sub_version.unwrap_or_default(),
+            tags_set: wire.tags_set.unwrap_or_default(),
+            topic: wire.topic.unwrap_or_default(),
+        })
+    }
+}
+
+/// Body of 46: may a group subscribe so?
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FilterCheck {
+    /// The subscription, if one is named.
+    pub subscription: Option<Subscription>,
+}
+
+impl FilterCheck {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Not a JSON object, or one whose fields have other types; too many tags.
+    pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
+        #[derive(Deserialize, Default)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Wire {
+            subscription_data: Option<Subscription>,
+        }
+        let wire: Wire = json::read(body)?;
+        Ok(Self { subscription: wire.subscription_data })
+    }
+}
+
+/// The topics of several subscriptions, the last of each.
+#[must_use]
+pub fn by_topic(subscriptions: Vec<Subscription>) -> BTreeMap<String, Subscription> {
+    subscriptions.into_iter().map(|one| (one.topic.clone(), one)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a stock 4.9.8 client sent it.
+    const STOCK: &str = r#"{"clientID":"127.0.0.1@2925#1249766686193","consumerDataSet":[{"consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","consumeType":"CONSUME_PASSIVELY","groupName":"CG_demo","messageModel":"CLUSTERING","subscriptionDataSet":[{"classFilterMode":false,"codeSet":[],"expressionType":"TAG","subString":"*","subVersion":1795359881931,"tagsSet":[],"topic":"TopicTest"},{"classFilterMode":false,"codeSet":[],"expressionType":"TAG","subString":"*","subVersion":1795359881958,"tagsSet":[],"topic":"%RETRY%CG_demo"}],"unitMode":false}],"producerDataSet":[{"groupName":"CLIENT_INNER_PRODUCER"}]}"#;
+
+    #[test]
+    fn a_stock_heartbeat_reads_and_writes_back() {
+        let read = Heartbeat::from_json(STOCK.as_bytes()).unwrap();
+        assert_eq!(read.consumer_data_set[0].subscription_data_set[1].topic, "%RETRY%CG_demo");
+        assert_eq!(String::from_utf8(read.to_json()).unwrap(), STOCK);
+    }
+
+    #[test]
+    fn other_clients_are_read_too() {
+        let go = br#"{"clientID":"c","consumerDataSet":[{"groupName":"g","consumeType":"consume_passively","messageModel":"Clustering","subscriptionDataSet":[{"topic":"T","subString":"TagA","codeSet":["2598919"],"tagsSet":["TagA"],"subVersion":1795359881931000000,"expressionType":""}]}],"producerDataSet":null}"#;
+        let read = Heartbeat::from_json(go).unwrap();
+        let data = &read.consumer_data_set[0];
+        assert_eq!(
+            (&*data.consume_type, &*data.message_model),
+            ("CONSUME_PASSIVELY", "CLUSTERING")
+        );
+        assert_eq!(data.subscription_data_set[0].code_set, [2_598_919]);
+        assert!(data.subscription_data_set[0].is_by_tags());
+        assert_eq!(Heartbeat::from_json(b"{}"), Ok(Heartbeat::default()));
+        for wrong in ["", "[]", "7", r#"{"consumerDataSet":{}}"#, r#"{"consumerDataSet":[7]}"#] {
+            assert!(Heartbeat::from_json(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        let many = format!(r#"{{"producerDataSet":[{}{{}}]}}"#, "{},".repeat(GROUPS_MAX));
+        assert!(Heartbeat::from_json(many.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn expressions_of_tags() {
+        assert_eq!(hash_code("TagA"), 2_598_919);
+        assert_eq!(
+            hash_code("héé€😀"),
+            "héé€😀"
+                .encode_utf16()
+                .fold(0_i32, |h, u| h.wrapping_mul(31).wrapping_add(i32::from(u)))
+        );
+        let some = Subscription::of_tags("T", "TagA || TagB||").unwrap();
+        assert_eq!(some.tags_set, ["TagA", "TagB"]);
+        assert!(some.may_want(2_598_919) && !some.may_want(0) && !some.may_want(1));
+        for all in ["*", "", " "] {
+            let all = Subscription::of_tags("T", all).unwrap();
+            assert!(all.may_want(0) && all.may_want(5));
+        }
+        assert!(Subscription::of_tags("T", "||").is_err());
+    }
+}
