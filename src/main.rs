@@ -6,6 +6,7 @@
 //! | [`settings`] | where options come from: flags, environment, file, defaults |
 //! | [`serve`] | the services: a replica of the name service, a broker |
 //! | [`produce`] | sends messages, counts and measures |
+//! | [`consume`] | shows a topic's messages |
 //! | [`local`] | a cluster of child processes on this machine |
 //! | [`dev`], [`demo`] | the same to play with, and to watch |
 //! | [`probe`] | one request to one replica |
@@ -15,6 +16,7 @@
 //! | [`failure`], [`stop`] | how a command ends: exit codes, signals |
 
 mod cli;
+mod consume;
 mod demo;
 mod dev;
 mod failure;

@@ -9,7 +9,9 @@
 //! | [`history`] | what clients asked for, when, and what they were told |
 //! | [`journal`] | what replicas applied, from their journals |
 //! | [`checks`] | one invariant, one file; all are pure |
+//! | [`verdict`] | pass, violation or unknown: missing evidence is no pass |
 
 pub mod checks;
 pub mod history;
 pub mod journal;
+pub mod verdict;

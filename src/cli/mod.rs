@@ -12,6 +12,7 @@ use crate::output::Format;
 pub(crate) mod broker;
 pub(crate) mod brokers;
 pub(crate) mod cluster;
+pub(crate) mod consume;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod namesrv;
@@ -61,7 +62,8 @@ pub(crate) enum Command {
     Demo(demo::Options),
     Namesrv(Box<namesrv::Options>),
     Broker(broker::Options),
-    Produce(produce::Options),
+    Produce(Box<produce::Options>),
+    Consume(consume::Options),
     Route(route::Options),
     Topic(topic::Options),
     Brokers(brokers::Options),
@@ -98,6 +100,7 @@ pub(crate) async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Namesrv(options) => crate::serve::namesrv::run(&options).await,
         Command::Broker(options) => crate::serve::broker::run(&options).await,
         Command::Produce(options) => crate::produce::run(&options, format).await,
+        Command::Consume(options) => crate::consume::run(&options, format).await,
         Command::Route(options) => route::run(&options, format).await,
         Command::Topic(options) => topic::run(&options, format).await,
         Command::Brokers(options) => brokers::run(&options, format).await,

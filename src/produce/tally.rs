@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use signpost_producer::{SendError, Sent};
+use signpost_producer::{SendError, SendStatus, Sent};
 
 use crate::failure::{FAILED, OK, UNKNOWN};
 use crate::latency::Latencies;
@@ -25,6 +25,10 @@ pub(crate) struct Tally {
     pub(crate) unknown: u64,
     /// Acknowledged, but not at the first attempt.
     pub(crate) retried: u64,
+    /// Acknowledged, but not synced or not on the slave in time.
+    pub(crate) less_safe: u64,
+    /// No answers were asked for: sent means handed over.
+    pub(crate) unacknowledged: bool,
     /// Of the acknowledged.
     pub(crate) latencies: Latencies,
     /// How often, by words.
@@ -35,27 +39,39 @@ impl Tally {
     /// Counts one send.
     pub(crate) fn count(&mut self, outcome: &Result<Sent, SendError>, latency: Duration) {
         match outcome {
-            Ok(sent) => {
-                self.sent += 1;
-                self.retried += u64::from(sent.attempts > 1);
-                self.latencies.record(latency);
-            }
-            Err(error) => {
-                if error.is_definite() {
-                    self.failed += 1;
-                } else {
-                    self.unknown += 1;
-                }
-                let words = error.to_string();
-                if self.errors.len() < ERRORS_MAX || self.errors.contains_key(&words) {
-                    *self.errors.entry(words).or_default() += 1;
-                }
-            }
+            Ok(sent) => self.sent(std::slice::from_ref(sent), latency),
+            Err(error) => self.failed(error, 1),
         }
     }
 
-    /// The end's words. `asked`: how many were to be sent.
-    pub(crate) fn report(&self, topic: &str, asked: u64, elapsed: Duration) -> Report {
+    /// Counts messages that were sent together, or one.
+    pub(crate) fn sent(&mut self, all: &[Sent], latency: Duration) {
+        for sent in all {
+            self.sent += 1;
+            self.retried += u64::from(sent.attempts > 1);
+            self.less_safe += u64::from(sent.status != SendStatus::Ok);
+            self.latencies.record(latency);
+        }
+    }
+
+    /// Counts a message that nobody answers for.
+    pub(crate) fn handed_over(&mut self) {
+        self.sent += 1;
+        self.unacknowledged = true;
+    }
+
+    /// Counts a send of so many messages that had no success.
+    pub(crate) fn failed(&mut self, error: &SendError, messages: u64) {
+        let count = if error.is_definite() { &mut self.failed } else { &mut self.unknown };
+        *count += messages;
+        let words = error.to_string();
+        if self.errors.len() < ERRORS_MAX || self.errors.contains_key(&words) {
+            *self.errors.entry(words).or_default() += messages;
+        }
+    }
+
+    /// The end's words. `asked`: how many were to be sent, if that is known.
+    pub(crate) fn report(&self, topic: &str, asked: Option<u64>, elapsed: Duration) -> Report {
         let millis = |latency: Option<Duration>| latency.map(|l| l.as_secs_f64() * 1e3);
         let tried = self.sent + self.failed + self.unknown;
         let seconds = elapsed.as_secs_f64();
@@ -64,8 +80,10 @@ impl Tally {
             sent: self.sent,
             failed: self.failed,
             unknown: self.unknown,
-            not_tried: asked.saturating_sub(tried),
+            not_tried: asked.map_or(0, |asked| asked.saturating_sub(tried)),
             retried: self.retried,
+            less_safe: self.less_safe,
+            acknowledged: !self.unacknowledged,
             elapsed_ms: seconds * 1e3,
             sent_per_second: if seconds > 0.0 { self.sent as f64 / seconds } else { 0.0 },
             latency_ms: LatencyMs {
@@ -88,6 +106,9 @@ pub(crate) struct Report {
     unknown: u64,
     not_tried: u64,
     retried: u64,
+    less_safe: u64,
+    /// false: sent means handed over to a connection, no more.
+    acknowledged: bool,
     elapsed_ms: f64,
     sent_per_second: f64,
     latency_ms: LatencyMs,
@@ -116,7 +137,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elapsed = readable_duration(Duration::from_secs_f64(self.elapsed_ms / 1e3));
-        write!(f, "{}: {} sent, {} failed", self.topic, self.sent, self.failed)?;
+        let sent = if self.acknowledged { "sent" } else { "handed over unacknowledged" };
+        write!(f, "{}: {} {sent}, {} failed", self.topic, self.sent, self.failed)?;
         write!(f, ", {} of unknown outcome", self.unknown)?;
         if self.not_tried > 0 {
             write!(f, ", {} not tried", self.not_tried)?;
@@ -126,6 +148,9 @@ impl fmt::Display for Report {
             " in {elapsed} ({:.0} sent/s, {} retried)",
             self.sent_per_second, self.retried
         )?;
+        if self.less_safe > 0 {
+            writeln!(f, "{} of them were not flushed or replicated in time", self.less_safe)?;
+        }
         let LatencyMs { p50, p99, max } = self.latency_ms;
         if let (Some(p50), Some(p99), Some(max)) = (p50, p99, max) {
             writeln!(f, "latency: p50 {p50:.2} ms, p99 {p99:.2} ms, longest {max:.2} ms")?;
@@ -166,7 +191,7 @@ mod tests {
     fn report(asked: u64, outcomes: &[Result<Sent, SendError>]) -> Report {
         let mut tally = Tally::default();
         outcomes.iter().for_each(|outcome| tally.count(outcome, Duration::from_millis(2)));
-        tally.report("t", asked, Duration::from_secs(2))
+        tally.report("t", Some(asked), Duration::from_secs(2))
     }
 
     #[test]
@@ -197,6 +222,19 @@ mod tests {
         assert!(shown.contains("2 x not sent"), "{shown}");
         let json = serde_json::to_value(&report).expect("JSON");
         assert_eq!((&json["notTried"], &json["sent"]), (&4.into(), &2.into()));
+    }
+
+    #[test]
+    fn batches_count_each_message_and_one_way_sends_are_not_called_sent() {
+        let mut tally = Tally::default();
+        let batch = [1, 2].map(|attempts| sent(attempts).expect("sent"));
+        tally.sent(&batch, Duration::from_millis(1));
+        tally.failed(&unknown().expect_err("unknown"), 3);
+        assert_eq!((tally.sent, tally.retried, tally.unknown), (2, 1, 3));
+        let mut tally = Tally::default();
+        tally.handed_over();
+        let shown = tally.report("t", None, Duration::from_secs(1)).to_string();
+        assert!(shown.starts_with("t: 1 handed over unacknowledged, 0 failed"), "{shown}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod failover;
 mod founding;
 mod graceful_stop;
 mod heartbeats;
+mod hung_broker;
 mod inherited_expiry;
 mod lagging;
 mod late_writes;

@@ -9,15 +9,21 @@
 //! | [`min_index`] | claim 3: no answer below the index asked for |
 //! | [`outcomes`] | what was refused never happens, and nothing happens twice |
 //! | [`durability`] | claim 4: nothing acknowledged is lost in the end |
+//! | [`linearizable`] | claim 1, from client histories alone: a search for an order |
+//! | [`leases`] | claims 7, 8: from client clocks, neither early nor late |
+//! | [`sends`] | an acknowledged message is in its broker's log |
 //! | [`convergence`] | claim 10: faults gone, one leader and equal tables soon |
 
 pub mod agreement;
 pub mod answers;
 pub mod convergence;
 pub mod durability;
+pub mod leases;
+pub mod linearizable;
 pub mod min_index;
 pub mod order;
 pub mod outcomes;
+pub mod sends;
 pub mod truth;
 
 use std::collections::BTreeMap;
@@ -43,6 +49,15 @@ impl Violation {
     pub fn new(check: &str, text: impl Into<String>) -> Violation {
         Violation { check: check.to_owned(), text: text.into() }
     }
+}
+
+/// What a checker found that may fail to come to an end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// What did not hold.
+    pub violations: Vec<Violation>,
+    /// What could not be judged, and why. No pass.
+    pub unknown: Vec<Violation>,
 }
 
 /// All that is known of a run.

@@ -25,7 +25,8 @@ use crate::errors::ServiceError;
 const CLUSTER: HeaderName = HeaderName::from_static(headers::CLUSTER);
 const DEADLINE_MS: HeaderName = HeaderName::from_static(headers::DEADLINE_MS);
 
-/// When a request came and until when its caller waits; in the request's extensions.
+/// When a request came and until when its caller waits; in the extensions of the router's
+/// requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
     /// When its head had arrived.
@@ -64,25 +65,37 @@ where
     }
 }
 
-/// The frame around every route, the unknown ones included.
-pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+/// The frame around every route of the router, the unknown ones included.
+pub(super) async fn frame(State(api): State<Api>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let answer = |call: Call, mut request: Request| {
+        request.extensions_mut().insert(call);
+        next.run(request)
+    };
+    framed(&api, route, request, answer).await
+}
+
+/// Answers a request to a route as all requests are answered.
+pub(super) async fn framed<B, F: Future<Output = Response>>(
+    api: &Api,
+    route: Option<&str>,
+    request: axum::http::Request<B>,
+    answer: impl FnOnce(Call, axum::http::Request<B>) -> F,
+) -> Response {
+    let begun = Instant::now();
     let line = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request));
     let method = request.method().clone();
     let in_flight = api.metrics.enter();
-    let mut response = match admit(&api, &request, begun) {
-        Ok(call) => {
-            request.extensions_mut().insert(call);
-            next.run(request).await
-        }
+    let mut response = match admit(api, &request, begun) {
+        Ok(call) => answer(call, request).await,
         Err(fault) => fault.into_response(),
     };
     drop(in_flight);
-    seal(&api, &mut response);
+    seal(api, &mut response);
     let status = response.status().as_u16();
     let elapsed = begun.elapsed();
-    api.metrics.answered(&method, route.as_ref().map(MatchedPath::as_str), status, elapsed);
+    api.metrics.answered(&method, route, status, elapsed);
     if let Some(line) = line {
         line.log(&method, status, elapsed);
     }
@@ -90,7 +103,7 @@ pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Ne
 }
 
 /// Refuses what no route should see.
-fn admit(api: &Api, request: &Request, begun: Instant) -> Result<Call, Fault> {
+fn admit<B>(api: &Api, request: &axum::http::Request<B>, begun: Instant) -> Result<Call, Fault> {
     let uri = request.uri();
     for (field, text) in [("path", Some(uri.path())), ("query", uri.query())] {
         if !is_percent_encoded(text.unwrap_or_default()) {
@@ -155,7 +168,7 @@ struct Line {
 }
 
 impl Line {
-    fn of(request: &Request) -> Self {
+    fn of<B>(request: &axum::http::Request<B>) -> Self {
         Self {
             path: Excerpt(request.uri().path()).to_string(),
             peer: request.extensions().get::<Peer>().cloned(),

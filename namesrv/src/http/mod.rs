@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | this file | the table of routes, and what they share |
+//! | `door` | the router, and the short way past it |
 //! | `server` | the listener's loop: bounded connections, an end that comes |
 //! | `frame`, `stamp` | what every request and answer passes: deadline, history, headers, metrics, log |
 //! | `brokers`, `topics`, `kv` | writes, and the tables as lists |
@@ -21,6 +22,7 @@ mod body;
 mod brokers;
 mod cluster;
 mod convert;
+mod door;
 mod excerpt;
 mod frame;
 mod kv;
@@ -54,6 +56,7 @@ use signpost_raft::machine::Index;
 use tokio::time::Instant;
 
 use self::body::{BodyBudget, BodyRules, Parsed};
+pub use self::door::Door;
 use self::frame::Call;
 use self::metrics::Metrics;
 use self::probes::Leaderless;
@@ -67,6 +70,9 @@ use crate::config::NodeConfig;
 use crate::errors::ServiceError;
 use crate::reads::Consistency;
 use crate::service::NameService;
+
+/// The path of one topic's route.
+const ROUTE: &str = "/v1/routes/{topic}";
 
 /// Memory that all large bodies may take together: four of the largest.
 const LARGE_BODIES: u64 = 4;
@@ -96,7 +102,7 @@ impl Deref for Api {
 fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
     vec![
         ("/v1/routes", get(routes::many)),
-        ("/v1/routes/{topic}", get(routes::one)),
+        (ROUTE, get(routes::one)),
         ("/v1/brokers", get(brokers::list)),
         ("/v1/brokers/{cluster}/{name}/{id}", put(brokers::register).delete(brokers::unregister)),
         ("/v1/brokers/{cluster}/{name}/{id}/topics", patch(brokers::patch)),
@@ -123,7 +129,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Api>)> {
 }
 
 /// The HTTP contract over one replica's name service.
-pub fn router(service: Arc<NameService>, token: AdminToken) -> Router {
+pub fn router(service: Arc<NameService>, token: AdminToken) -> Door {
     build(service, token, Box::new(|| None))
 }
 
@@ -133,11 +139,11 @@ pub fn router_with_storage(
     service: Arc<NameService>,
     token: AdminToken,
     storage: impl Fn() -> Storage + Send + Sync + 'static,
-) -> Router {
+) -> Door {
     build(service, token, Box::new(move || Some(storage())))
 }
 
-fn build(service: Arc<NameService>, token: AdminToken, storage: AskStorage) -> Router {
+fn build(service: Arc<NameService>, token: AdminToken, storage: AskStorage) -> Door {
     let table = table();
     let config = service.config().clone();
     let routes = table.iter().map(|(path, _)| *path).collect();
@@ -150,11 +156,12 @@ fn build(service: Arc<NameService>, token: AdminToken, storage: AskStorage) -> R
     for (path, methods) in table {
         router = router.route(path, methods);
     }
-    router
+    let router = router
         .fallback(|| async { Fault::NoSuchPath })
         .method_not_allowed_fallback(|| async { Fault::Method })
         .layer(middleware::from_fn_with_state(api.clone(), frame::frame))
-        .with_state(api)
+        .with_state(api.clone());
+    Door { api, router }
 }
 
 impl Shared {

@@ -1,7 +1,6 @@
 //! `/v1/routes`: where topics are, now or once that has changed.
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::Instant;
@@ -27,20 +26,7 @@ pub(super) async fn one(
     Segments(topic): Segments<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Fault> {
-    names::topic("topic", &topic)?;
-    let query = Query::parse(query.as_deref(), PARAMETERS_OF_ONE)?;
-    let topics = [topic];
-    let (answers, provenance) = api.routes(&call, &query, &topics).await?;
-    let [topic] = topics;
-    let mut response = match answers.routes.into_iter().next() {
-        Some(RouteAnswer { json: Some(json), .. }) => of_json(json),
-        _ => {
-            let missing = Missing::Topic { topic, modified: answers.modified };
-            Fault::from(ServiceError::NotFound(missing)).into_response()
-        }
-    };
-    provenance.stamp(response.headers_mut());
-    Ok(response)
+    api.route(&call, topic, query.as_deref()).await
 }
 
 /// `GET /v1/routes?topics=a,b,c`: many routes at one index; null where there is none.
@@ -52,12 +38,31 @@ pub(super) async fn many(
     let query = Query::parse(query.as_deref(), PARAMETERS_OF_MANY)?;
     let topics = topics_of(&query, api.config.limits.topics_per_read)?;
     let (answers, provenance) = api.routes(&call, &query, &topics).await?;
-    let mut response = of_json(joined(&answers));
-    provenance.stamp(response.headers_mut());
-    Ok(response)
+    Ok(provenance.json(joined(&answers)))
 }
 
 impl Shared {
+    /// The route of one topic.
+    pub(super) async fn route(
+        &self,
+        call: &Call,
+        topic: Topic,
+        query: Option<&str>,
+    ) -> Result<Response, Fault> {
+        names::topic("topic", &topic)?;
+        let query = Query::parse(query, PARAMETERS_OF_ONE)?;
+        let topics = [topic];
+        let (answers, provenance) = self.routes(call, &query, &topics).await?;
+        let [topic] = topics;
+        if let Some(RouteAnswer { json: Some(json), .. }) = answers.routes.into_iter().next() {
+            return Ok(provenance.json(json));
+        }
+        let missing = Missing::Topic { topic, modified: answers.modified };
+        let mut response = Fault::from(ServiceError::NotFound(missing)).into_response();
+        provenance.stamp(response.headers_mut());
+        Ok(response)
+    }
+
     async fn routes(
         &self,
         call: &Call,
@@ -129,11 +134,4 @@ fn joined(answers: &RouteAnswers) -> Bytes {
     }
     json.put_slice(b"}}");
     json.freeze()
-}
-
-fn of_json(json: Bytes) -> Response {
-    let mut response = Response::new(json.into());
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
 }

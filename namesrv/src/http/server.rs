@@ -3,17 +3,14 @@
 //! axum's own `serve` bounds neither connections nor the time that a header, an answer or the end
 //! may take, so hyper's HTTP/1 connections are driven here.
 
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
 use axum::serve::{Listener, ListenerExt};
-use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -22,8 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
+use super::door::Door;
 use super::stall::Stall;
 use crate::config::Limits;
 
@@ -75,16 +72,12 @@ pub fn nodelay(
     })
 }
 
-/// Serves `router` until `shutdown` is cancelled; then closes the listener, lets requests in
+/// Serves `door` until `shutdown` is cancelled; then closes the listener, lets requests in
 /// flight end for `limits.drain_ms`, and cuts those that have not. Waiting reads end when the name
 /// service is stopped ([`NameService::shutdown`](crate::service::NameService::shutdown)): stop it
 /// at the same time, or they use up that time.
-pub async fn serve<L>(
-    mut listener: L,
-    router: Router,
-    limits: ServeLimits,
-    shutdown: CancellationToken,
-) where
+pub async fn serve<L>(mut listener: L, door: Door, limits: ServeLimits, shutdown: CancellationToken)
+where
     L: Listener,
     L::Addr: Debug,
 {
@@ -104,7 +97,7 @@ pub async fn serve<L>(
             accepted = accepted => accepted,
         };
         let peer = Peer(format!("{peer:?}").into());
-        let connection = drive(io, peer, router.clone(), limits.clone(), shutdown.clone());
+        let connection = drive(io, peer, door.clone(), limits.clone(), shutdown.child_token());
         connections.spawn(async move {
             connection.await;
             drop(permit);
@@ -122,13 +115,8 @@ pub async fn serve<L>(
 }
 
 /// Drives one connection to its end.
-async fn drive<Io>(
-    io: Io,
-    peer: Peer,
-    router: Router,
-    limits: ServeLimits,
-    shutdown: CancellationToken,
-) where
+async fn drive<Io>(io: Io, peer: Peer, door: Door, limits: ServeLimits, shutdown: CancellationToken)
+where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = Stall::new(io, Duration::from_millis(limits.write_stall_ms));
@@ -136,16 +124,17 @@ async fn drive<Io>(
     let in_flight = Arc::new(AtomicUsize::new(0));
     let from = peer.clone();
     let answering = Arc::clone(&in_flight);
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(Body::new);
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         if tracing::enabled!(tracing::Level::DEBUG) {
             request.extensions_mut().insert(from.clone());
         }
-        answering.fetch_add(1, Ordering::Relaxed);
-        let answering = Arc::clone(&answering);
-        router.clone().oneshot(request).inspect(move |_| {
+        let (answering, door) = (Arc::clone(&answering), door.clone());
+        async move {
+            answering.fetch_add(1, Ordering::Relaxed);
+            let response = door.answer(request).await;
             answering.fetch_sub(1, Ordering::Relaxed);
-        })
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .max_buf_size(limits.head_bytes_max)

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -10,7 +9,7 @@ use serde_json::Value;
 use signpost_client::types::{Problem, headers};
 use signpost_namesrv::config::NodeConfig;
 use signpost_namesrv::fake_log::FakeLog;
-use signpost_namesrv::http::{AdminToken, router};
+use signpost_namesrv::http::{self, AdminToken, router};
 use signpost_namesrv::service::NameService;
 use tower::ServiceExt;
 
@@ -20,7 +19,7 @@ pub(crate) const TOKEN: &str = "an-admin-token-for-tests";
 pub(crate) struct Door {
     pub(crate) log: Arc<FakeLog>,
     pub(crate) service: Arc<NameService>,
-    pub(crate) router: Router,
+    pub(crate) router: http::Door,
 }
 
 /// An answer, already checked for what every answer must carry.

@@ -39,7 +39,7 @@ impl ConsumerIds {
             #[serde(deserialize_with = "lenient::list::<_, _, MEMBERS_MAX>")]
             consumer_id_list: Option<Vec<String>>,
         }
-        let wire: Wire = json::read(body)?;
+        let wire: Wire = json::read_bounded(body, size_of::<QueueRef>())?;
         Ok(Self { consumer_id_list: wire.consumer_id_list.unwrap_or_default() })
     }
 }
@@ -181,7 +181,7 @@ impl LockBatch {
             #[serde(deserialize_with = "lenient::list::<_, _, QUEUES_MAX>")]
             mq_set: Option<Vec<QueueRef>>,
         }
-        let wire: Wire = json::read(body)?;
+        let wire: Wire = json::read_bounded(body, size_of::<QueueRef>())?;
         Ok(Self {
             client_id: wire.client_id.unwrap_or_default(),
             consumer_group: wire.consumer_group.unwrap_or_default(),

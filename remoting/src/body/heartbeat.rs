@@ -14,6 +14,9 @@ pub const SUBSCRIPTIONS_MAX: usize = 4_096;
 /// Most tags of one subscription.
 pub const TAGS_MAX: usize = 4_096;
 
+/// The largest of what stands in lists here.
+const ENTRY_BYTES: usize = size_of::<Subscription>();
+
 /// RocketMQ's `HeartbeatData`: a client, and the groups that it is a member of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -152,7 +155,7 @@ impl Heartbeat {
             #[serde(deserialize_with = "lenient::list::<_, _, GROUPS_MAX>")]
             producer_data_set: Option<Vec<ProducerData>>,
         }
-        let wire: Wire = json::read(body)?;
+        let wire: Wire = json::read_bounded(body, ENTRY_BYTES)?;
         Ok(Self {
             client_id: wire.client_id.unwrap_or_default(),
             consumer_data_set: wire.consumer_data_set.unwrap_or_default(),
@@ -261,7 +264,7 @@ impl FilterCheck {
         struct Wire {
             subscription_data: Option<Subscription>,
         }
-        let wire: Wire = json::read(body)?;
+        let wire: Wire = json::read_bounded(body, ENTRY_BYTES)?;
         Ok(Self { subscription: wire.subscription_data })
     }
 }
@@ -274,7 +277,51 @@ pub fn by_topic(subscriptions: Vec<Subscription>) -> BTreeMap<String, Subscripti
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::body::{LockBatch, SubscriptionGroup};
+
+    /// Pieces of what clients send, in any order.
+    const PIECES: [&str; 20] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"clientID\"",
+        "\"consumerDataSet\"",
+        "\"groupName\"",
+        "\"subscriptionDataSet\"",
+        "\"codeSet\"",
+        "\"tagsSet\"",
+        "\"topic\"",
+        "\"mqSet\"",
+        "\"queueId\"",
+        "\"g\"",
+        "null",
+        "7",
+        "1e300",
+        "\"\\u0000\"",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(
+            pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..60),
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            for body in [format!("{{{}", pieces.concat()).into_bytes(), bytes] {
+                if let Ok(read) = Heartbeat::from_json(&body) {
+                    prop_assert_eq!(Heartbeat::from_json(&read.to_json()).unwrap(), read);
+                }
+                let _ = FilterCheck::from_json(&body);
+                let _ = LockBatch::from_json(&body);
+                let _ = SubscriptionGroup::from_json(&body);
+            }
+        }
+    }
 
     /// As a stock 4.9.8 client sent it.
     const STOCK: &str = r#"{"clientID":"127.0.0.1@2925#1249766686193","consumerDataSet":[{"consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","consumeType":"CONSUME_PASSIVELY","groupName":"CG_demo","messageModel":"CLUSTERING","subscriptionDataSet":[{"classFilterMode":false,"codeSet":[],"expressionType":"TAG","subString":"*","subVersion":1795359881931,"tagsSet":[],"topic":"TopicTest"},{"classFilterMode":false,"codeSet":[],"expressionType":"TAG","subString":"*","subVersion":1795359881958,"tagsSet":[],"topic":"%RETRY%CG_demo"}],"unitMode":false}],"producerDataSet":[{"groupName":"CLIENT_INNER_PRODUCER"}]}"#;

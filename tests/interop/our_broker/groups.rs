@@ -69,6 +69,7 @@ pub(super) async fn quiet_and_takeover(side: &mut Side) {
     drop(two);
     let dead = Instant::now();
     send(one, &topic, "after", MESSAGES).await;
+    eprintln!("{}: sent after {:?}", side.name, dead.elapsed());
     heard("the one that is left has taken over", WITHIN, &[one], |all| {
         let got = counts(all, &group, &topic, "after");
         if got.len() == MESSAGES { Ok(()) } else { Err(format!("{}", got.len())) }

@@ -77,6 +77,7 @@ async fn stock_clients_are_served_by_our_broker() {
     );
     broker.kill();
     broker.run();
+    broker.answers().await;
     tokio::join!(groups::go_on(&mut four), groups::go_on(&mut five));
     broker.said_nothing_unexpected();
 }

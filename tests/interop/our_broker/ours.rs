@@ -21,7 +21,6 @@ pub(super) const NAME: &str = "ours";
 const DELAY_LEVELS: &str = "1s,2s,500ms,500ms,500ms,500ms";
 
 /// The embedded broker on a stage.
-
 pub(super) struct Ours {
     address: SocketAddr,
     args: Vec<String>,
@@ -53,6 +52,16 @@ impl Ours {
     /// Starts the process.
     pub(super) fn run(&mut self) {
         self.process = Some(Process::spawn(NAME, &self.args, &[], self.log.clone()));
+    }
+
+    /// Waits until it answers.
+    pub(super) async fn answers(&self) {
+        let address = self.address();
+        until("our broker answers", || async {
+            let asked = RemotingCommand::request(request::GET_BROKER_RUNTIME_INFO);
+            self.client.invoke(&address, asked, Duration::from_secs(1)).await.map(drop)
+        })
+        .await;
     }
 
     /// kill -9.

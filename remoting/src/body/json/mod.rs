@@ -7,6 +7,7 @@
 //! Source: RocketMQ `RemotingSerializable`, `ClientRequestProcessor`.
 
 mod bare_keys;
+mod density;
 
 use std::io::{self, Write};
 
@@ -25,6 +26,19 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, BodyE
         return Err(BodyError::Json("an object is expected".to_owned()));
     }
     read_any(body)
+}
+
+/// Reads an object in standard JSON whose lists hold entries of at most so many bytes, taking no
+/// more memory than a small multiple of the text.
+pub(super) fn read_bounded<T: for<'de> Deserialize<'de>>(
+    body: &[u8],
+    entry_bytes: usize,
+) -> Result<T, BodyError> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(BodyError::Json("an object is expected".to_owned()));
+    }
+    density::check(body, entry_bytes)?;
+    serde_json::from_slice(body).map_err(|error| BodyError::Json(error.to_string()))
 }
 
 /// Reads any value, of either form.
