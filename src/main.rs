@@ -9,12 +9,14 @@
 //! | [`consume`] | shows a topic's messages |
 //! | [`local`] | a cluster of child processes on this machine |
 //! | [`dev`], [`demo`] | the same to play with, and to watch |
+//! | [`chaos`] | faults and proof, by the crate `signpost-chaos` |
 //! | [`probe`] | one request to one replica |
 //! | [`latency`] | a histogram |
 //! | [`units`] | durations, ranges, sizes, peers as one writes them |
 //! | [`output`], [`logging`] | answers on stdout, logs on stderr |
 //! | [`failure`], [`stop`] | how a command ends: exit codes, signals |
 
+mod chaos;
 mod cli;
 mod consume;
 mod demo;

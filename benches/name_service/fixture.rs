@@ -58,16 +58,22 @@ pub(crate) fn http_request(n: usize, topics: usize) -> Result<Vec<u8>> {
 
 /// The same registration as a stock 5.x broker sends it (code 103).
 pub(crate) fn remoting_request(n: usize, topics: usize) -> Result<RemotingCommand> {
+    remoting_write(n, topics, 1)
+}
+
+/// Its `counter`th write: with each, the first topic has one more queue to read.
+pub(crate) fn remoting_write(n: usize, topics: usize, counter: u32) -> Result<RemotingCommand> {
     let config = |name: &str| {
+        let read_queues = if name == topic(0) { QUEUES + counter - 1 } else { QUEUES };
         json!({
-            "attributes": {}, "order": false, "perm": 6, "readQueueNums": QUEUES,
+            "attributes": {}, "order": false, "perm": 6, "readQueueNums": read_queues,
             "topicFilterType": "SINGLE_TAG", "topicName": name, "topicSysFlag": 0,
             "writeQueueNums": QUEUES,
         })
     };
     let table: BTreeMap<_, _> =
         (0..topics).map(topic).map(|name| (name.clone(), config(&name))).collect();
-    let version = json!({ "counter": 1, "stateVersion": 0, "timestamp": 1 });
+    let version = json!({ "counter": counter, "stateVersion": 0, "timestamp": counter });
     let body = json!({
         "filterServerList": [],
         "topicConfigSerializeWrapper": {

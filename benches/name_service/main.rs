@@ -13,6 +13,7 @@
 //! | [`lookups`] | route lookups by RocketMQ's protocol beside an echo, a stock name server and etcd |
 //! | [`writes`] | writes beside etcd's, their CPU time, entries per sync |
 //! | [`registrations`] | 100 brokers × 1,000 topics beside a stock name server, first and repeated |
+//! | [`repeats`] | 200 brokers × 5,000 topics that repeat themselves for a minute: the log does not grow |
 //! | [`memory`] | resident memory with 10,000 topics on four brokers |
 //! | [`wake`] | kill -9 of a broker → a waiting producer holds the new route |
 //! | [`failover`] | kill -9 of the leader → first acknowledged write; nothing lost |
@@ -45,6 +46,7 @@ mod ports;
 mod process;
 mod reads;
 mod registrations;
+mod repeats;
 mod report;
 mod steady;
 mod stock;
@@ -82,6 +84,8 @@ enum Scenario {
     Writes(writes::Options),
     /// Registrations of many brokers with the same topics beside a stock name server's
     Registrations(registrations::Options),
+    /// Minutes of many brokers that repeat themselves to all replicas and write nothing
+    Repeats(repeats::Options),
     /// Resident memory of a replica
     Memory(memory::Options),
     /// From a broker's death to the new route at a waiting producer
@@ -128,6 +132,7 @@ async fn all() -> Result<()> {
         "lookups-linearizable",
         "writes",
         "registrations",
+        "repeats",
         "memory",
         "wake",
         "failover",
@@ -160,6 +165,7 @@ async fn run(scenario: Scenario) -> Result<()> {
         Scenario::LookupsLinearizable(options) => lookups::linearizable(&options).await,
         Scenario::Writes(options) => writes::run(&options).await,
         Scenario::Registrations(options) => registrations::run(&options).await,
+        Scenario::Repeats(options) => repeats::run(&options).await,
         Scenario::Memory(options) => memory::run(&options).await,
         Scenario::Wake(options) => wake::run(&options).await,
         Scenario::Failover(options) => failover::run(&options).await,

@@ -133,7 +133,7 @@ async fn at_stock(options: &Options) -> Result<Option<Shown>> {
 
 /// A broker with a connection of its own, and what it says of itself (103).
 #[derive(Clone)]
-struct Broker {
+pub(crate) struct Broker {
     client: Client,
     door: String,
     registration: RemotingCommand,
@@ -152,18 +152,44 @@ impl Broker {
         }
         Ok(brokers)
     }
+
+    /// The `n`th broker, as connected to each of these doors.
+    pub(crate) async fn connect_to_all(
+        n: usize,
+        doors: &[SocketAddr],
+        topics: usize,
+    ) -> Result<Vec<Self>> {
+        let client = Client::new(ClientOptions::default());
+        let registration = fixture::remoting_request(n, topics)?;
+        let mut wires = Vec::new();
+        for door in doors.iter().map(SocketAddr::to_string) {
+            client.connection(&door, Instant::now() + TIMEOUT).await?;
+            let (client, registration) = (client.clone(), registration.clone());
+            wires.push(Self { client, door, registration });
+        }
+        Ok(wires)
+    }
+
+    /// The same broker with something else to say.
+    pub(crate) fn saying(&self, registration: &RemotingCommand) -> Self {
+        Self { registration: registration.clone(), ..self.clone() }
+    }
+
+    /// Says it, and is answered success.
+    pub(crate) async fn register(&self) -> Result<()> {
+        let answer = self.client.invoke(&self.door, self.registration.clone(), TIMEOUT).await?;
+        match answer.code {
+            response::SUCCESS => Ok(()),
+            code => Err(format!("code {code}: {:?}", answer.remark).into()),
+        }
+    }
 }
 
-async fn all_at_once(brokers: &[Broker]) -> Result<()> {
+pub(crate) async fn all_at_once(brokers: &[Broker]) -> Result<()> {
     let mut running = JoinSet::new();
-    for Broker { client, door, registration } in brokers.iter().cloned() {
-        running.spawn(async move {
-            let answer = client.invoke(&door, registration, TIMEOUT).await?;
-            match answer.code {
-                response::SUCCESS => Ok(()),
-                code => Err(format!("code {code}: {:?}", answer.remark).into()),
-            }
-        });
+    for broker in brokers {
+        let broker = broker.clone();
+        running.spawn(async move { broker.register().await });
     }
     running.join_all().await.into_iter().collect()
 }

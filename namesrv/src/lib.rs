@@ -19,6 +19,7 @@
 //! | `registrar` | registrations: compared, one at a time for each broker; only what differs is proposed |
 //! | `lessor`, [`leases`], [`brake`] | heartbeats, the scanner, and when nobody is removed |
 //! | [`reads`] | linearizable, local and waiting reads; encoded answers; freshness |
+//! | `tally` | requests on 9876, counted |
 //! | `proposals`, `gate` | bounds on what is under way |
 //! | [`alarms`], [`errors`], [`config`] | what an operator, a client, and a person who starts it should know |
 //! | [`node`] | puts one replica's name service together |
@@ -45,3 +46,4 @@ pub mod reads;
 mod registrar;
 pub mod routes;
 pub mod service;
+mod tally;

@@ -107,6 +107,7 @@ impl Assembly {
             forwarded: Gate::new(limits.forwarded_in_flight, "calls of other replicas"),
             counters: ServiceCounters::default(),
             witness: OnceLock::new(),
+            tally: Arc::default(),
             stop,
             tasks: TaskTracker::new(),
             config,

@@ -11,6 +11,7 @@ use crate::output::Format;
 
 pub(crate) mod broker;
 pub(crate) mod brokers;
+pub(crate) mod chaos;
 pub(crate) mod cluster;
 pub(crate) mod consume;
 pub(crate) mod demo;
@@ -60,6 +61,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     Dev(dev::Options),
     Demo(demo::Options),
+    Chaos(Box<chaos::Options>),
     Namesrv(Box<namesrv::Options>),
     Broker(broker::Options),
     Produce(Box<produce::Options>),
@@ -97,6 +99,7 @@ pub(crate) async fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Dev(options) => crate::dev::run(&options).await,
         Command::Demo(options) => crate::demo::run(&options).await,
+        Command::Chaos(options) => crate::chaos::run(&options, format).await,
         Command::Namesrv(options) => crate::serve::namesrv::run(&options).await,
         Command::Broker(options) => crate::serve::broker::run(&options).await,
         Command::Produce(options) => crate::produce::run(&options, format).await,

@@ -19,6 +19,7 @@ mod verdict;
 
 use tokio::time::Instant;
 
+pub(crate) use self::audit::ids_in;
 use self::story::Story;
 use self::verdict::Verdict;
 use crate::cli::demo::Options;

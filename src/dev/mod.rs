@@ -10,6 +10,7 @@ mod picture;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use signpost_chaos::process::{Process, ending};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::picture::{Broker, Picture, Replica, differences};
@@ -17,7 +18,6 @@ use crate::cli::dev::Options;
 use crate::failure::{Failure, OK};
 use crate::local::cluster::{LocalCluster, leader_of};
 use crate::local::plan::{BROKERS, Plan, REPLICAS, replica_name};
-use crate::local::process::{Process, ending};
 use crate::output;
 use crate::stop;
 use crate::units::{exact_duration, readable_duration};

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use signpost_chaos::process::{Process, ending};
 use signpost_client::types::{BrokerEntry, ClusterStatus};
 use signpost_client::{Client, Options as ClientOptions, ReadMode};
 use signpost_namesrv::http::{ADMIN_TOKEN_FILE, admin_token};
 use tokio::time::{Instant, sleep};
 
 use super::plan::{BROKERS, Plan, REPLICAS, replica_name};
-use super::process::{Process, ending};
 use crate::failure::Failure;
 use crate::probe;
 
@@ -74,7 +75,7 @@ impl LocalCluster {
     /// When the process cannot be started.
     pub(crate) fn start_replica(&mut self, id: u64) -> Result<(), Failure> {
         let name = replica_name(id);
-        let process = Process::spawn(&name, self.plan.replica_args(id), self.plan.log_of(&name))?;
+        let process = spawn(&name, self.plan.replica_args(id), self.plan.log_of(&name))?;
         self.replicas.insert(id, process);
         Ok(())
     }
@@ -102,7 +103,7 @@ impl LocalCluster {
     pub(crate) async fn start_brokers(&mut self) -> Result<(), Failure> {
         for name in BROKERS {
             let args = self.plan.broker_args(name);
-            let process = Process::spawn(name, args, self.plan.log_of(name))?;
+            let process = spawn(name, args, self.plan.log_of(name))?;
             self.brokers.insert(name.to_owned(), process);
         }
         let deadline = Instant::now() + START_TIMEOUT;
@@ -141,6 +142,12 @@ impl LocalCluster {
         let replicas = self.replicas.values_mut().map(|process| process.stop(STOP_GRACE));
         futures_util::future::join_all(replicas).await;
     }
+}
+
+/// Starts this executable again with `args`.
+fn spawn(name: &str, args: Vec<String>, log: PathBuf) -> std::io::Result<Process> {
+    let this = std::env::current_exe()?.display().to_string();
+    Process::spawn(name, &[], std::iter::once(this).chain(args).collect(), log)
 }
 
 /// Who leads, by the words of the leader itself, in the highest term.

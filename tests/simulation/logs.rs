@@ -4,7 +4,8 @@ use std::fmt::{Debug, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -21,7 +22,8 @@ pub(crate) fn listen() {
         layer.with_filter(EnvFilter::from_default_env())
     });
     // In one process a second seed finds it set already.
-    let _ = tracing_subscriber::registry().with(Listener).with(shown).try_init();
+    let errors = Listener.with_filter(LevelFilter::ERROR);
+    let _ = tracing_subscriber::registry().with(errors).with(shown).try_init();
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         complain(format!("panic: {panic}"));
@@ -47,7 +49,7 @@ impl<S: Subscriber> Layer<S> for Listener {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         // Of ours only: openraft calls an unreachable peer an error, which is what we make here.
-        if *metadata.level() == Level::ERROR && metadata.target().starts_with("signpost") {
+        if metadata.target().starts_with("signpost") {
             let mut line = Line(format!("{}:", metadata.target()));
             event.record(&mut line);
             complain(line.0);

@@ -12,6 +12,7 @@ use signpost_raft::machine::{Index, NodeId};
 use signpost_raft::store::journal::JournalRecord;
 
 use super::Violation;
+use super::convergence::Standing;
 use super::truth::Truth;
 
 const CHECK: &str = "agreement";
@@ -23,6 +24,22 @@ pub fn check(journals: &BTreeMap<NodeId, Vec<JournalRecord>>) -> (Option<Truth>,
         Ok(truth) => (Some(truth), Vec::new()),
         Err(text) => (None, vec![Violation::new(CHECK, text)]),
     }
+}
+
+/// Where there are no journals (observing a cluster from outside): of what replicas said of themselves
+/// at any times, equal indices go with equal digests.
+#[must_use]
+pub fn of_standings(standings: &[Standing]) -> Vec<Violation> {
+    let mut known: BTreeMap<Index, &Standing> = BTreeMap::new();
+    let mut violations = Vec::new();
+    for standing in standings {
+        let first = *known.entry(standing.applied).or_insert(standing);
+        if first.digest != standing.digest {
+            let text = format!("equal indices, other tables: {first:?} and {standing:?}");
+            violations.push(Violation::new(CHECK, text));
+        }
+    }
+    violations
 }
 
 type Union<'a> = BTreeMap<Index, (NodeId, &'a JournalRecord)>;

@@ -6,7 +6,8 @@ use signpost_raft::store::journal::JournalRecord;
 
 use crate::story::{journal, put};
 use signpost_chaos::checks::Violation;
-use signpost_chaos::checks::agreement::check;
+use signpost_chaos::checks::agreement::{check, of_standings};
+use signpost_chaos::checks::convergence::Standing;
 
 fn found(journals: [Vec<JournalRecord>; 2]) -> Vec<Violation> {
     let [one, two] = journals;
@@ -59,4 +60,15 @@ fn an_outcome_that_the_tables_do_not_give_is_caught() {
     let mut wrong = whole();
     wrong[1].outcome = codec::encode(&RouteOutcome::Expired).expect("small").into();
     assert_eq!(found([wrong.clone(), wrong]).len(), 1);
+}
+
+#[test]
+fn without_journals_digests_are_compared_where_indices_are_equal() {
+    let standing = |node, applied, digest| Standing { node, leader: None, applied, digest };
+    let fine = [standing(1, 5, 50), standing(2, 5, 50), standing(1, 6, 60), standing(2, 7, 70)];
+    assert_eq!(of_standings(&fine), []);
+    let other = [standing(1, 5, 50), standing(2, 6, 60), standing(3, 5, 51)];
+    assert_eq!(of_standings(&other).len(), 1);
+    let changed = [standing(1, 5, 50), standing(1, 5, 51)];
+    assert_eq!(of_standings(&changed).len(), 1, "one replica, twice");
 }

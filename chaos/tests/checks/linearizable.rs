@@ -208,6 +208,7 @@ fn generated(random: &mut Random, length: u64) -> Vec<Timed<RegisterCall>> {
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "a seed and a rate, for whoever runs it")]
 fn what_a_true_object_answers_always_has_an_order_and_what_is_changed_mostly_has_none() {
     const SEED: u64 = 11;
     println!("seed {SEED}");

@@ -42,3 +42,10 @@ fn a_repeat_without_effect_is_fine() {
 fn a_write_that_nobody_made_is_caught() {
     assert_eq!(check(&truth(&[(2, put("k", "a"))]), &[]).len(), 1);
 }
+
+#[test]
+fn a_broker_that_no_client_wrote_as_is_somebody_elses() {
+    let truth = truth(&[(2, register("b", 1)), (3, register("b", 2))]);
+    assert_eq!(check(&truth, &[]), []);
+    assert_eq!(check(&truth, &[unknown(register("b", 1))]).len(), 1, "but one of ours is not");
+}

@@ -36,6 +36,7 @@ use signpost_remoting::connection::Ended;
 use signpost_remoting::{
     Connection, ExtFields, Handler, RemotingCommand, Reply, request, response,
 };
+use tokio::time::Instant;
 
 use self::call::Call;
 use self::registration::Registrations;
@@ -113,7 +114,26 @@ impl Handler for Gateway {
             name = request::name(request.code), version = request.version,
             oneway = request.is_oneway(), body_bytes = request.body.len(), "request"
         );
-        self.answer(connection, request)
+        let (tally, from, code) = (&self.0.service.tally, connection.id(), request.code);
+        match self.answer(connection, request) {
+            Reply::Now(answer) => {
+                tally.answered(from, code, Some(answer.code));
+                Reply::Now(answer)
+            }
+            Reply::Later(answer) => {
+                let (tally, begun) = (Arc::clone(tally), Instant::now());
+                Reply::Later(Box::pin(async move {
+                    let answer = answer.await;
+                    tally.answered(from, code, answer.as_ref().map(|answer| answer.code));
+                    tally.waited(from, code, begun.elapsed());
+                    answer
+                }))
+            }
+            Reply::Nothing => {
+                tally.answered(from, code, None);
+                Reply::Nothing
+            }
+        }
     }
 
     fn ended(&self, connection: &Connection, ended: &Ended) {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -12,6 +14,7 @@ use signpost_raft::replica::{LogCounters, Replica};
 
 use crate::machine::RouteMachine;
 use crate::service::NameService;
+use crate::tally::{Tally, Times};
 
 /// What lies below the name service: the log and its disk.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +125,7 @@ impl Collector for Standing {
         out.counter("forwards_failed", "Forwarded calls without answer", {
             counters.forwards_failed
         })?;
+        out.requests(&self.service.tally)?;
         out.counter("forwarded", "Calls answered for other replicas", counters.forwarded)?;
         match (self.storage)() {
             Some(storage) => stored(&mut out, &storage),
@@ -183,6 +187,36 @@ impl Out<'_, '_> {
         }
         Ok(())
     }
+
+    fn requests(&mut self, tally: &Tally) -> fmt::Result {
+        let help = "Requests on 9876 by their names and the codes of their answers";
+        let mut encoder = self.begin("remoting_requests", help, MetricType::Counter)?;
+        for (request, code, count) in tally.counts() {
+            let asked = Asked { request, code };
+            ConstCounter::new(count).encode(encoder.encode_family(&asked)?)?;
+        }
+        let help = "Time to the answer, of requests on 9876 that could not be answered at once";
+        let mut encoder = self.begin("remoting_wait_seconds", help, MetricType::Histogram)?;
+        for Times { request, buckets, sum_seconds } in tally.times() {
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            let awaited = Awaited { request };
+            let mut encoder = encoder.encode_family(&awaited)?;
+            encoder.encode_histogram::<NoLabelSet>(sum_seconds, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// A request on 9876 and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    request: &'static str,
+    code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Awaited {
+    request: &'static str,
 }
 
 /// Gauges are signed.

@@ -48,6 +48,7 @@ use crate::routes::changes::RegistrationChange;
 use crate::routes::command::{
     BrokerName, ClusterName, Patch, QueueConfig, Register, Topic, Unregister,
 };
+use crate::tally::Tally;
 
 /// One replica's name service. Made by [`crate::node`]; shared by the doors.
 pub struct NameService {
@@ -65,6 +66,8 @@ pub struct NameService {
     pub(crate) counters: ServiceCounters,
     /// What knows of brokers' connections to this replica, once there is a door for them.
     pub(crate) witness: OnceLock<Arc<dyn Witness>>,
+    /// What the door for RocketMQ's protocol has answered.
+    pub(crate) tally: Arc<Tally>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }

@@ -24,6 +24,7 @@ mod freshness;
 mod hostile;
 mod kv;
 mod lists;
+mod metrics;
 mod notices;
 mod nsaddr;
 mod opening;

@@ -13,12 +13,12 @@ use tokio::process::{Child, ChildStdin, Command};
 /// What of a log's end is shown when a child dies.
 const TAIL_BYTES: u64 = 2048;
 
-/// A running child. It gets SIGKILL when this is dropped, and stops by itself when its stdin ends,
+/// A running child process. It gets SIGKILL when this is dropped, and stops by itself when its stdin ends,
 /// however the parent died.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     name: String,
-    args: Vec<String>,
+    program: Vec<String>,
     log: PathBuf,
     pid: u32,
     child: Child,
@@ -27,15 +27,24 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts this executable again with `args`, its output appended to the file `log`.
+    /// Starts a program of ours, given with its options, its output appended to the file `log`. With
+    /// a `launcher` (`ip netns exec NAME`, for instance) that is run instead, and is to become or to
+    /// start the program.
     ///
     /// # Errors
     /// When the log cannot be opened or the process not be started.
-    pub(crate) fn spawn(name: &str, args: Vec<String>, log: PathBuf) -> io::Result<Self> {
+    pub fn spawn(
+        name: &str,
+        launcher: &[String],
+        program: Vec<String>,
+        log: PathBuf,
+    ) -> io::Result<Self> {
         let output = OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut words = launcher.iter().chain(&program);
+        let first = words.next().ok_or_else(|| io::Error::other("no program was named"))?;
+        let mut command = Command::new(first);
         command
-            .args(&args)
+            .args(words)
             .arg("--exit-on-stdin-close")
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
@@ -53,47 +62,85 @@ impl Process {
         let mut child = command.spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("the child has no process id"))?;
         let stdin = child.stdin.take();
-        Ok(Self { name: name.to_owned(), args, log, pid, child, _stdin: stdin })
+        Ok(Self { name: name.to_owned(), program, log, pid, child, _stdin: stdin })
     }
 
     /// Its name.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Its process id; that of a child that has ended may belong to another process by now.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 
     /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
     /// The line that starts the same process by hand.
-    pub(crate) fn command_line(&self) -> String {
-        let program = std::env::current_exe();
-        let program = program.map_or("signpost".to_owned(), |path| path.display().to_string());
-        let words = std::iter::once(&program).chain(&self.args).map(|word| quoted(word));
-        words.collect::<Vec<_>>().join(" ")
+    pub fn command_line(&self) -> String {
+        self.program.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// SIGSTOP: it stands still, with its connections open, until [`Process::resume`].
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn resume(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::other("no process id"))?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// From now on signals go to the only child of the launcher: for one that forks (`unshare
+    /// --fork`), and dies with its child.
+    ///
+    /// # Errors
+    /// When there is no such child after a second.
+    pub async fn follow_fork(&mut self) -> io::Result<()> {
+        let children = format!("/proc/{0}/task/{0}/children", self.pid);
+        for _ in 0..100 {
+            let listed = std::fs::read_to_string(&children)?;
+            if let Some(pid) = listed.split_whitespace().next().and_then(|pid| pid.parse().ok()) {
+                self.pid = pid;
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(io::Error::other("the launcher started nothing"))
     }
 
     /// kill -9, and waits until it is gone.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) async fn kill(&mut self) -> io::Result<()> {
+    pub async fn kill(&mut self) -> io::Result<()> {
+        // Behind a launcher that forks both must go; one that is gone already is no failure.
+        let _ = self.signal(Signal::KILL);
         self.child.kill().await
     }
 
     /// SIGTERM, and SIGKILL if it has not ended after `grace`.
-    pub(crate) async fn stop(&mut self, grace: Duration) {
+    pub async fn stop(&mut self, grace: Duration) {
         if self.ended().is_some() {
             return;
         }
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+        let asked = self.signal(Signal::TERM).is_ok();
         if !asked || tokio::time::timeout(grace, self.child.wait()).await.is_err() {
             // It may just have ended by itself.
             let _ = self.child.kill().await;
@@ -101,13 +148,13 @@ impl Process {
     }
 
     /// The last lines of its log.
-    pub(crate) fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         tail(&self.log).unwrap_or_else(|error| format!("{}: {error}", self.log.display()))
     }
 }
 
 /// How a process ended, in words.
-pub(crate) fn ending(status: ExitStatus) -> String {
+pub fn ending(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(9), _) => "killed by signal 9 (SIGKILL)".to_owned(),
         (Some(signal), _) => format!("killed by signal {signal}"),
@@ -116,7 +163,7 @@ pub(crate) fn ending(status: ExitStatus) -> String {
     }
 }
 
-fn tail(path: &Path) -> io::Result<String> {
+pub(crate) fn tail(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;

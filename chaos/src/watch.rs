@@ -1,0 +1,183 @@
+//! How the replicas stand, looked at ten times a second: who leads, who answers, and whether equal
+//! indices have equal digests.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use signpost_client::types::ClusterStatus;
+use signpost_raft::machine::{Index, NodeId, Term};
+use tokio::task::JoinSet;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use crate::ask;
+use crate::checks::Violation;
+use crate::workload::client::Replicas;
+use crate::workload::told::Told;
+
+/// Between two looks at a replica.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// One that takes longer to say how it stands counts as silent.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// What somebody said longer ago is no news.
+const FRESH: Duration = Duration::from_millis(600);
+/// So many indices are remembered with their digests.
+const DIGESTS_MAX: usize = 100_000;
+
+/// A moment from which on a replica stood so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stood {
+    /// Since the run began: when the look began.
+    pub at: Duration,
+    /// Which replica.
+    pub node: NodeId,
+    /// What it said that it was; `silent` when it said nothing.
+    pub role: String,
+    /// Its term.
+    pub term: Term,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+struct Seen {
+    stood: Vec<Stood>,
+    latest: BTreeMap<NodeId, (Duration, Option<ClusterStatus>)>,
+    digests: BTreeMap<Index, (String, NodeId)>,
+    violations: Vec<Violation>,
+}
+
+/// The looks of a run. Clones share them.
+#[derive(Clone)]
+pub struct Watch {
+    replicas: Arc<dyn Replicas>,
+    told: Told,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Watch {
+    /// Nothing was looked at yet.
+    #[must_use]
+    pub fn new(replicas: Arc<dyn Replicas>, told: Told) -> Watch {
+        Watch { replicas, told, seen: Arc::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks until it is stopped.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut ticks = interval(LOOK_INTERVAL);
+        let mut looking: JoinSet<NodeId> = JoinSet::new();
+        let mut busy = Vec::new();
+        while !stop.is_cancelled() {
+            ticks.tick().await;
+            while let Some(done) = looking.try_join_next() {
+                busy.retain(|node| Some(node) != done.as_ref().ok());
+            }
+            for (node, address) in self.replicas.replicas() {
+                if !busy.contains(&node) {
+                    busy.push(node);
+                    looking.spawn(self.clone().look(node, address));
+                }
+            }
+        }
+    }
+
+    async fn look(self, node: NodeId, address: SocketAddr) -> NodeId {
+        let at = self.told.now();
+        let status = ask::status(address, PATIENCE).await.ok();
+        self.seen().note(node, at, status);
+        node
+    }
+
+    /// The latest words of each replica, but those that are old.
+    #[must_use]
+    pub fn statuses(&self) -> BTreeMap<NodeId, Option<ClusterStatus>> {
+        let now = self.told.now();
+        let fresh = |at: Duration| now.saturating_sub(at) < FRESH;
+        let seen = self.seen();
+        let latest = seen.latest.iter();
+        latest.map(|(id, (at, said))| (*id, said.clone().filter(|_| fresh(*at)))).collect()
+    }
+
+    /// How the replicas stood from when on, in the order of time.
+    #[must_use]
+    pub fn stood(&self) -> Vec<Stood> {
+        let mut stood = self.seen().stood.clone();
+        stood.sort_by_key(|stood| stood.at);
+        stood
+    }
+
+    /// Equal indices with different digests.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        self.seen().violations.clone()
+    }
+}
+
+impl Seen {
+    fn note(&mut self, node: NodeId, at: Duration, status: Option<ClusterStatus>) {
+        let (role, term) =
+            status.as_ref().map_or(("silent", 0), |said| (said.role.as_str(), said.term));
+        let last = self.stood.iter().rev().find(|stood| stood.node == node);
+        if last.is_none_or(|last| (last.role.as_str(), last.term) != (role, term)) {
+            self.stood.push(Stood { at, node, role: role.to_owned(), term });
+        }
+        if let Some(said) = &status {
+            self.compare(node, said);
+        }
+        self.latest.insert(node, (at, status));
+    }
+
+    /// Claim 9, as it can be seen from outside.
+    fn compare(&mut self, node: NodeId, said: &ClusterStatus) {
+        if said.applied == 0 {
+            return;
+        }
+        match self.digests.get(&said.applied) {
+            None => {
+                if self.digests.len() >= DIGESTS_MAX {
+                    self.digests.pop_first();
+                }
+                self.digests.insert(said.applied, (said.digest.clone(), node));
+            }
+            Some((digest, _)) if *digest == said.digest => {}
+            Some((digest, other)) => {
+                let text = format!(
+                    "at index {} replica {other} has the digest {digest}, and replica {node} {}",
+                    said.applied, said.digest
+                );
+                self.violations.push(Violation::new("digests", text));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(role: &str, term: Term, applied: Index, digest: &str) -> Option<ClusterStatus> {
+        let (role, digest) = (role.to_owned(), digest.to_owned());
+        Some(ClusterStatus { role, term, applied, digest, ..ClusterStatus::default() })
+    }
+
+    #[test]
+    fn only_changes_are_kept_and_different_digests_are_told() {
+        let mut seen = Seen::default();
+        let at = Duration::from_millis;
+        seen.note(1, at(0), said("leader", 1, 5, "a"));
+        seen.note(1, at(100), said("leader", 1, 6, "b"));
+        seen.note(2, at(100), said("follower", 1, 5, "a"));
+        seen.note(1, at(200), None);
+        let roles: Vec<&str> = seen.stood.iter().map(|stood| stood.role.as_str()).collect();
+        assert_eq!(roles, ["leader", "follower", "silent"]);
+        assert!(seen.violations.is_empty());
+        seen.note(2, at(300), said("follower", 1, 6, "c"));
+        assert_eq!(seen.violations.len(), 1);
+    }
+}
