@@ -131,6 +131,11 @@ pub(crate) fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
+/// Is this host all addresses of the machine? Good to listen on, and nobody can dial it.
+pub(crate) fn is_every_address(host: &str) -> bool {
+    matches!(host, "0.0.0.0" | "[::]")
+}
+
 /// One entry of `--peers`: `1=host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeerEntry {

@@ -111,7 +111,7 @@ impl Default for BrokerConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {problem}")]
 pub struct ConfigError {
-    /// Which field.
+    /// Which field, as `signpost broker` names its option.
     pub field: &'static str,
     /// What is wrong, and what would be right.
     pub problem: String,
@@ -135,24 +135,24 @@ impl BrokerConfig {
             }
         }
         if !(1..=1024).contains(&self.default_topic_queue_nums) {
-            return error("default-topic-queue-nums", "must be from 1 to 1024".into());
+            return error("default-topic-queues", "must be from 1 to 1024".into());
         }
         if self.max_topics < 16 {
-            return error("max-topics", "must be at least 16".into());
+            return error("topics-max", "must be at least 16".into());
         }
         if !(1..=8 << 20).contains(&self.max_message_bytes) {
-            return error("max-message-bytes", "must be from 1 to 8388608 (8 MiB)".into());
+            return error("message-size-max", "must be from 1 to 8388608 (8 MiB)".into());
         }
         let least = self.max_message_bytes as u64 + MESSAGE_OVERHEAD_BYTES;
         if !(least..=SEGMENT_MAX_BYTES).contains(&self.segment_bytes) {
             let problem = format!(
-                "must be from {least} (max-message-bytes and what belongs to it) to \
+                "must be from {least} (message-size-max and what belongs to it) to \
                  {SEGMENT_MAX_BYTES} (1 GiB)"
             );
             return error("segment-size", problem);
         }
         if (self.max_pending_bytes as u64) < least {
-            return error("max-pending-bytes", format!("must be at least {least}"));
+            return error("pending-max", format!("must be at least {least}"));
         }
         if self.delay_levels_ms.is_empty()
             || self.delay_levels_ms.len() > DELAY_LEVELS_MAX
@@ -164,18 +164,18 @@ impl BrokerConfig {
             return error("delay-levels", problem);
         }
         for (field, number, least) in [
-            ("max-groups", self.max_groups, 1),
-            ("max-held-pulls", self.max_held_pulls, 1),
+            ("groups-max", self.max_groups, 1),
+            ("held-pulls-max", self.max_held_pulls, 1),
             ("reads-at-once", self.reads_at_once, 1),
-            ("max-pending-reads", self.max_pending_reads, 1),
-            ("max-in-flight", self.max_in_flight, 4),
+            ("reads-max", self.max_pending_reads, 1),
+            ("in-flight-max", self.max_in_flight, 4),
         ] {
             if number < least {
                 return error(field, format!("must be at least {least}"));
             }
         }
         if self.max_connections == 0 || self.idle_ms == 0 {
-            return error("max-connections", "and `idle-ms` must be at least 1".into());
+            return error("connections-max", "and `idle-ms` must be at least 1".into());
         }
         Ok(())
     }
@@ -192,17 +192,17 @@ mod tests {
         type Change = fn(&mut BrokerConfig);
         let wrong: [(&str, Change); 12] = [
             ("delay-levels", |config| config.delay_levels_ms.clear()),
-            ("max-in-flight", |config| config.max_in_flight = 3),
+            ("in-flight-max", |config| config.max_in_flight = 3),
             ("namesrv", |config| config.namesrv.clear()),
             ("id", |config| config.id = 1),
             ("cluster", |config| config.cluster = String::new()),
             ("name", |config| config.name = "a b".into()),
-            ("default-topic-queue-nums", |config| config.default_topic_queue_nums = 0),
-            ("max-topics", |config| config.max_topics = 1),
-            ("max-message-bytes", |config| config.max_message_bytes = 9 << 20),
+            ("default-topic-queues", |config| config.default_topic_queue_nums = 0),
+            ("topics-max", |config| config.max_topics = 1),
+            ("message-size-max", |config| config.max_message_bytes = 9 << 20),
             ("segment-size", |config| config.segment_bytes = 4096),
-            ("max-pending-bytes", |config| config.max_pending_bytes = 4096),
-            ("max-connections", |config| config.max_connections = 0),
+            ("pending-max", |config| config.max_pending_bytes = 4096),
+            ("connections-max", |config| config.max_connections = 0),
         ];
         for (field, change) in wrong {
             let mut config = good.clone();

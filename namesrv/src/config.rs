@@ -30,8 +30,7 @@ pub struct NodeConfig {
 /// what they want, so that these say it for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemotingConfig {
-    /// `host:port` at which stock programs reach this replica's door; None: it has none. The
-    /// address server hands it out.
+    /// `host:port` at which stock programs reach this replica's door; None: it has none.
     pub advertise: Option<String>,
     /// How reads are answered.
     pub reads: RemotingReads,

@@ -48,6 +48,7 @@ async fn three() -> BTreeMap<NodeId, Node> {
             cluster_name: "test".into(),
             peers: peers.clone(),
             http_advertise: format!("127.0.0.1:{id}"),
+            remoting_advertise: String::new(),
             join: false,
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(600),

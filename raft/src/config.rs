@@ -21,6 +21,8 @@ pub struct Config {
     pub peers: BTreeMap<NodeId, String>,
     /// Where clients reach this replica's HTTP port, as told to the others.
     pub http_advertise: String,
+    /// The same of its port for the application's own protocol; empty: it has none.
+    pub remoting_advertise: String,
     /// Wait to be added to a founded cluster under a new number, instead of founding one.
     pub join: bool,
     /// A follower that hears nothing for `max` plus a random time between the two stands for

@@ -57,6 +57,7 @@ pub(crate) fn decide(
                 let peer = Peer {
                     peer: address.clone(),
                     http: answer.http.clone(),
+                    remoting: answer.remoting.clone(),
                     disk_id: answer.disk_id,
                 };
                 members.insert(*id, peer);
@@ -111,6 +112,7 @@ mod tests {
         Peer {
             peer: format!("h{id}:7876"),
             http: format!("h{id}:8876"),
+            remoting: format!("h{id}:9876"),
             disk_id: Uuid::from_u128(id.into()),
         }
     }
@@ -121,6 +123,7 @@ mod tests {
             disk_id: Uuid::from_u128(id.into()),
             cluster: None,
             http: format!("h{id}:8876"),
+            remoting: format!("h{id}:9876"),
             members: vec![],
             membership_index: 0,
         }
@@ -132,6 +135,7 @@ mod tests {
             role: MemberRole::Voter,
             peer: String::new(),
             http: String::new(),
+            remoting: String::new(),
             disk_id: Uuid::from_u128(disk),
         };
         SelfPortrait {

@@ -52,6 +52,7 @@ async fn begin<M: Machine>(core: &Core<M>) -> Result<(), String> {
     let me = Peer {
         peer: core.config.peers.get(&core.node_id()).cloned().unwrap_or_default(),
         http: core.config.http_advertise.clone(),
+        remoting: core.config.remoting_advertise.clone(),
         disk_id: core.identity().disk_id,
     };
     let mut said = String::new();

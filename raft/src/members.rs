@@ -11,7 +11,7 @@ use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::machine::{Index, Machine, NodeId};
-use crate::peer::hello::{Member, MemberRole};
+use crate::peer::hello::{Member, MemberRole, SelfPortrait};
 use crate::replica::Replica;
 use crate::status::members_of;
 use crate::types::{Peer, TypeConfig};
@@ -83,7 +83,8 @@ impl<M: Machine> Replica<M> {
                  empty"
             )));
         }
-        let peer = Peer { peer: address, http: portrait.http, disk_id: portrait.disk_id };
+        let SelfPortrait { http, remoting, disk_id, .. } = portrait;
+        let peer = Peer { peer: address, http, remoting, disk_id };
         let change = ChangeMembers::AddNodes(BTreeMap::from([(id, peer)]));
         self.change(change, deadline).await
     }

@@ -162,7 +162,7 @@ impl<M: Machine> Replica<M> {
             config.node_id,
             on_disk.disk_id,
             config.cluster_name.clone(),
-            config.http_advertise.clone(),
+            (config.http_advertise.clone(), config.remoting_advertise.clone()),
             on_disk.home.map(|home| home.cluster),
         );
         let dialer = Dialer::new(network, identity);

@@ -84,6 +84,7 @@ pub(crate) fn members_of(stored: &StoredMembership) -> Vec<Member> {
             role: if voters.contains(id) { MemberRole::Voter } else { MemberRole::Learner },
             peer: peer.peer.clone(),
             http: peer.http.clone(),
+            remoting: peer.remoting.clone(),
             disk_id: peer.disk_id,
         })
         .collect();
@@ -138,6 +139,7 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = core.stop.subscribe();
     let mut leader_seen = None;
+    let mut membership_seen = None;
     loop {
         let (removed, caught_up) = {
             let status = core.status.borrow();
@@ -149,6 +151,7 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
         now.disk_ok &= disk_failure.is_none();
         core.identity().set_members(now.membership_index, now.members.clone());
         tell_of_leadership(&mut leader_seen, &now);
+        tell_of_members(&mut membership_seen, &now);
         let Status { disk_ok, .. } = now;
         let (included, highest) =
             (now.includes(now.node_id), now.members.last().map_or(0, |member| member.id));
@@ -205,6 +208,19 @@ async fn remember<M: Machine>(
         identity.set_fed().await?;
     }
     identity.note_node_id(highest).await
+}
+
+/// Each change of the committed membership, but not what it was at the start.
+fn tell_of_members(seen: &mut Option<Index>, now: &Status) {
+    let index = now.membership_index;
+    let former = seen.replace(index);
+    if former.is_none_or(|former| former == index) {
+        return;
+    }
+    let of = |role| now.members.iter().filter(move |m| m.role == role).map(|m| m.id);
+    let voters: Vec<NodeId> = of(MemberRole::Voter).collect();
+    let learners: Vec<NodeId> = of(MemberRole::Learner).collect();
+    tracing::info!(index, ?voters, ?learners, "the members of the cluster have changed");
 }
 
 fn tell_of_leadership(seen: &mut Option<(Term, Option<NodeId>)>, now: &Status) {

@@ -55,6 +55,8 @@ pub(crate) struct Peer {
     pub(crate) peer: String,
     /// Where clients reach its HTTP interface, `host:port`.
     pub(crate) http: String,
+    /// Where clients reach it by the application's own protocol, `host:port`; empty: nowhere.
+    pub(crate) remoting: String,
     /// The identity of its data directory.
     pub(crate) disk_id: Uuid,
 }

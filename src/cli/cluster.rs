@@ -124,9 +124,10 @@ pub(crate) async fn run(options: &Options, format: Format) -> Result<u8, Failure
 }
 
 fn member_table(members: &[Member]) -> Table {
-    let mut table = Table::new(["ID", "ROLE", "PEER", "HTTP", "DISK"]);
-    for Member { id, role, peer, http, disk_id } in members {
-        table.row([id.to_string(), role.clone(), peer.clone(), http.clone(), disk_id.clone()]);
+    let mut table = Table::new(["ID", "ROLE", "PEER", "HTTP", "REMOTING", "DISK"]);
+    for Member { id, role, peer, http, remoting, disk_id } in members {
+        let [role, peer, http] = [role, peer, http].map(String::clone);
+        table.row([id.to_string(), role, peer, http, remoting.clone(), disk_id.clone()]);
     }
     table
 }

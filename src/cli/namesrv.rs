@@ -56,11 +56,12 @@ pub(crate) struct Options {
     #[arg(long, switch = false)]
     pub(crate) join: bool,
     /// Where clients reach the HTTP API [default: the host of this replica's entry in --peers, and
-    /// the port of --http-addr]
+    /// the port of --http-addr]. The others learn it when this replica becomes a member
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
     pub(crate) http_advertise: Option<String>,
     /// Where stock programs reach --remoting-addr, for the address server (/rocketmq/nsaddr over
-    /// HTTP) [default: the host of --http-advertise, and the port of --remoting-addr]
+    /// HTTP) [default: the host of --http-advertise, and the port of --remoting-addr]. The others
+    /// learn it when this replica becomes a member
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_host_port)]
     pub(crate) remoting_advertise: Option<String>,
     /// How stock programs' reads are answered

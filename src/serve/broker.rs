@@ -8,7 +8,7 @@ use signpost_broker::{Broker, BrokerConfig, Exit, StartError};
 use crate::cli::broker::Options;
 use crate::failure::{Failure, OK};
 use crate::stop;
-use crate::units::host_of;
+use crate::units::{host_of, is_every_address};
 
 /// Runs a broker.
 ///
@@ -87,10 +87,6 @@ fn delay_ms(delay: &Duration) -> i64 {
     i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn is_every_address(host: &str) -> bool {
-    matches!(host, "0.0.0.0" | "[::]")
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -128,12 +124,20 @@ mod tests {
 
     #[test]
     fn what_the_broker_cannot_be_is_refused_here() {
-        let said = config(&options("--advertise a:1 --id 1")).expect_err("a slave");
-        assert!(said.contains("id"), "{said}");
-        let said = config(&options("--advertise a:1 --segment-size 4KiB")).expect_err("too small");
-        assert!(said.contains("segment-size"), "{said}");
-        let said = config(&options("--advertise a:1 --delay-levels 1s,0s")).expect_err("no delay");
-        assert!(said.contains("delay-levels"), "{said}");
+        for wrong in [
+            "--id 1",
+            "--segment-size 4KiB",
+            "--delay-levels 1s,0s",
+            "--topics-max 1",
+            "--message-size-max 9MiB",
+            "--pending-max 4KiB",
+            "--default-topic-queues 2000",
+        ] {
+            let said = config(&options(&format!("--advertise a:1 {wrong}"))).expect_err(wrong);
+            let option = wrong.split_whitespace().next().unwrap_or_default();
+            let named = option.trim_start_matches('-');
+            assert!(said.starts_with(&format!("`{named}` ")), "{wrong}: {said}");
+        }
         let short = config(&options("--advertise a:1 --lease-ttl 1500ms")).expect("valid");
         assert_eq!(short.lease_ttl_ms, Some(1500));
     }

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::cli::namesrv::{Options, RemotingReads as ReadsOption};
 use crate::failure::{Failure, OK};
 use crate::stop;
-use crate::units::{host_of, peers_by_id};
+use crate::units::{host_of, is_every_address, peers_by_id};
 
 /// The log and its snapshots, in the data directory.
 const RAFT_DIR: &str = "raft";
@@ -37,7 +37,7 @@ const READY_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// When it cannot start, or cannot go on.
 pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     let raft_config = raft_config(options).map_err(Failure::usage)?;
-    let node_config = node_config(options, &raft_config.http_advertise);
+    let node_config = node_config(options, &raft_config.remoting_advertise);
     let stop = stop::on_signals()?;
     if options.exit_on_stdin_close {
         stop::when_stdin_closes(stop.clone())?;
@@ -112,11 +112,22 @@ fn raft_config(options: &Options) -> Result<RaftConfig, String> {
         }
         (None, None) => options.http_addr.clone(),
     };
+    if is_every_address(host_of(&http_advertise)) {
+        return Err(format!(
+            "http-advertise: expected HOST:PORT, or this replica's own entry in --peers, for \
+             nobody can reach {http_advertise}"
+        ));
+    }
+    let remoting_advertise = options.remoting_advertise.clone().unwrap_or_else(|| {
+        let port = options.remoting_addr.rsplit_once(':').map_or("", |(_, port)| port);
+        format!("{}:{port}", host_of(&http_advertise))
+    });
     let config = RaftConfig {
         node_id: options.node_id,
         cluster_name: options.cluster_id.clone(),
         peers,
         http_advertise,
+        remoting_advertise,
         join: options.join,
         election_timeout_min: options.election_timeout.min,
         election_timeout_max: options.election_timeout.max,
@@ -133,7 +144,7 @@ fn raft_config(options: &Options) -> Result<RaftConfig, String> {
     config.validate().map(|()| config)
 }
 
-fn node_config(options: &Options, http_advertise: &str) -> NodeConfig {
+fn node_config(options: &Options, remoting_advertise: &str) -> NodeConfig {
     let mut config = NodeConfig::new(options.node_id, &*options.cluster_id);
     config.timings.lease_ttl = options.lease_ttl;
     // RocketMQ's proportion: 30 s of 120 s.
@@ -151,15 +162,13 @@ fn node_config(options: &Options, http_advertise: &str) -> NodeConfig {
     config.order_message_enable = options.order_messages;
     config.limits.registration_bytes =
         usize::try_from(options.registration_bytes_max).unwrap_or(usize::MAX);
-    config.remoting = remoting_config(options, http_advertise);
+    config.remoting = remoting_config(options, remoting_advertise);
     config
 }
 
-fn remoting_config(options: &Options, http_advertise: &str) -> RemotingConfig {
-    let port = options.remoting_addr.rsplit_once(':').map_or("", |(_, port)| port);
-    let derived = || format!("{}:{port}", host_of(http_advertise));
+fn remoting_config(options: &Options, advertise: &str) -> RemotingConfig {
     RemotingConfig {
-        advertise: Some(options.remoting_advertise.clone().unwrap_or_else(derived)),
+        advertise: Some(advertise.to_owned()),
         reads: match options.remoting_reads {
             ReadsOption::Linearizable => RemotingReads::Linearizable,
             ReadsOption::Fallback => RemotingReads::Fallback,
@@ -251,9 +260,9 @@ mod tests {
         let options = options("--peers 1=a:7876,2=b:7876,3=c:7876");
         let raft = raft_config(&options).expect("valid");
         assert_eq!(raft.http_advertise, "b:8876", "its own host as the peers know it");
-        let node = node_config(&options, &raft.http_advertise);
+        assert_eq!(raft.remoting_advertise, "b:9876");
+        let node = node_config(&options, &raft.remoting_advertise);
         node.validate().expect("valid");
-        assert_eq!(node.remoting.advertise.as_deref(), Some("b:9876"));
         let e_max = raft.election_timeout_max;
         assert!(2 * e_max + Duration::from_millis(100) <= Duration::from_millis(600));
     }
@@ -263,7 +272,13 @@ mod tests {
         let advertised = options("--peers 2=b:7876 --http-advertise name.example:80");
         assert_eq!(raft_config(&advertised).expect("valid").http_advertise, "name.example:80");
         let joining = options("--join --http-addr 10.0.0.4:8876");
-        assert_eq!(raft_config(&joining).expect("valid").http_advertise, "10.0.0.4:8876");
+        let joining = raft_config(&joining).expect("valid");
+        assert_eq!(joining.http_advertise, "10.0.0.4:8876");
+        let listed = raft_config(&options("--join --peers 2=b:7876")).expect("valid");
+        assert_eq!((&*listed.http_advertise, &*listed.remoting_advertise), ("b:8876", "b:9876"));
+        let elsewhere = options("--peers 2=b:7876 --remoting-advertise door.example:1234");
+        let elsewhere = raft_config(&elsewhere).expect("valid");
+        assert_eq!(elsewhere.remoting_advertise, "door.example:1234");
     }
 
     #[test]
@@ -272,11 +287,13 @@ mod tests {
             ("--peers 1=a:1", "peers"),
             ("--peers 2=a:1,2=b:1", "peers"),
             ("--peers 2=a:1 --heartbeat-interval 200ms", "heartbeat"),
+            ("--join", "http-advertise"),
+            ("--peers 2=0.0.0.0:1", "http-advertise"),
         ] {
             let said = raft_config(&options(more)).expect_err(more);
             assert!(said.contains(named), "{said}");
         }
-        let mut config = node_config(&options("--peers 2=a:1 --brake-share 1.5"), "a:8876");
+        let mut config = node_config(&options("--peers 2=a:1 --brake-share 1.5"), "a:9876");
         assert!(config.validate().is_err());
         config.brake.share = 1.0;
         config.validate().expect("valid");
@@ -284,12 +301,12 @@ mod tests {
 
     #[test]
     fn settings_of_rocketmqs_protocol_arrive() {
-        let line = "--peers 2=a:1 --remoting-advertise name:1234 --remoting-reads local \
+        let line = "--peers 2=a:1 --remoting-reads local \
                     --remoting-read-patience 50ms --acting-masters --return-order-conf=false \
                     --close-grace 0s --registration-bytes-max 1MiB --worker-threads 3";
         let options = options(line);
         assert_eq!(options.worker_threads, Some(3));
-        let config = node_config(&options, "a:8876");
+        let config = node_config(&options, "name:1234");
         assert_eq!(config.limits.registration_bytes, 1024 * 1024);
         let expected = RemotingConfig {
             advertise: Some("name:1234".into()),
@@ -307,6 +324,6 @@ mod tests {
     #[test]
     fn short_ttls_for_tests_are_fine() {
         let short = options("--peers 2=a:1 --lease-ttl 100ms --scan-interval 5ms --first-scan 1ms");
-        node_config(&short, "a:8876").validate().expect("valid");
+        node_config(&short, "a:9876").validate().expect("valid");
     }
 }

@@ -80,6 +80,10 @@ async fn a_lost_replica_is_replaced_and_a_removed_one_says_so() {
     let voters: Vec<u64> = members.iter().filter(|m| m.role == "voter").map(|m| m.id).collect();
     let expected: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != lost).collect();
     assert_eq!(voters, expected);
+    let told = cluster.log(leader);
+    let told: Vec<&str> =
+        told.lines().filter(|line| line.contains("members of the cluster have changed")).collect();
+    assert!(told.len() >= 3, "removed, added, promoted: {told:?}");
 
     // Its vote counts: without the old leader the two others go on.
     cluster.kill(leader);

@@ -194,6 +194,7 @@ impl Node {
             cluster_name: "simulation".into(),
             peers: NODES.map(|id| (id, format!("{}:{PEER_PORT}", host(id)))).collect(),
             http_advertise: format!("{}:{HTTP_PORT}", host(self.id)),
+            remoting_advertise: String::new(),
             join: false,
             election_timeout_min: Duration::from_millis(150),
             election_timeout_max: ELECTION_MAX,

@@ -22,6 +22,9 @@ pub struct Member {
     /// `host:port` of its HTTP API; empty while unknown.
     #[serde(default)]
     pub http: String,
+    /// `host:port` of its door for RocketMQ's protocol; empty while unknown.
+    #[serde(default)]
+    pub remoting: String,
     /// Identity of its data directory (uuid).
     #[serde(default)]
     pub disk_id: String,

@@ -127,10 +127,11 @@ pub(super) fn describe_unavailable(why: &Unavailable) -> String {
     match why {
         Unavailable::NoLeader => "no leader is known; retry".into(),
         Unavailable::NotLeader { leader: Some(leader) } => {
-            format!("the call was forwarded to a replica that does not lead; replica {leader} does")
+            format!("the replica that was to do it does not lead; replica {leader} does")
         }
         Unavailable::NotLeader { leader: None } => {
-            "the call was forwarded to a replica that no longer leads; retry".into()
+            "the replica that was to do it no longer leads, and knows of no other leader; retry"
+                .into()
         }
         Unavailable::LeaderUnreachable(why) => format!("the leader cannot be reached: {why}"),
         Unavailable::NoQuorum => "no quorum confirmed in time; nothing was done".into(),

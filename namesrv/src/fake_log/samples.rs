@@ -45,13 +45,14 @@ pub fn registration(name: &str, seq: u64, topics: &[&str]) -> Register {
     }
 }
 
-/// A voter whose HTTP is served there.
+/// A voter whose HTTP is served there, and RocketMQ's protocol at `door-<id>`.
 pub(crate) fn member(id: NodeId, http: &str) -> Member {
     Member {
         id,
         role: MemberRole::Voter,
         peer: format!("peer-{id}:7876"),
         http: http.to_owned(),
+        remoting: format!("door-{id}:9876"),
         disk_id: Uuid::from_u128(u128::from(id)),
     }
 }

@@ -184,6 +184,7 @@ fn member(member: Member) -> types::Member {
         role: role.to_owned(),
         peer: member.peer,
         http: member.http,
+        remoting: member.remoting,
         disk_id: member.disk_id.to_string(),
     }
 }

@@ -32,36 +32,20 @@ pub(super) async fn addresses(
     if status.removed {
         return Err(removed(&status).into());
     }
-    let own = api.config.remoting.advertise.as_deref();
-    let known = own.and_then(|own| of_members(&status, own));
-    let unknown = "this replica does not know where the members serve RocketMQ's protocol";
-    let body = known.ok_or_else(|| ServiceError::from(Unavailable::Refused(unknown.into())))?;
+    let body = of_members(&status).ok_or_else(|| {
+        let why = "this replica does not know where the members serve RocketMQ's protocol";
+        ServiceError::from(Unavailable::Refused(why.into()))
+    })?;
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, text)], body).into_response())
 }
 
-/// Each member's address, `;` between them; None before this replica is a member.
-///
-/// Members are known by their HTTP addresses. The door for RocketMQ's protocol is taken to be on
-/// the same host, as many ports away as this replica's own: 8876 and 9876, 8886 and 9886.
-fn of_members(status: &Status, own: &str) -> Option<String> {
-    let here = status.members.iter().find(|member| member.id == status.node_id)?;
-    let distance = i32::from(split(own)?.1) - i32::from(split(&here.http)?.1);
-    let address = |http: &str| {
-        let (host, port) = split(http)?;
-        let port = u16::try_from(i32::from(port) + distance).ok().filter(|port| *port > 0)?;
-        Some(format!("{host}:{port}"))
-    };
-    let addresses = status.members.iter().filter_map(|member| match member.id {
-        id if id == status.node_id => Some(own.to_owned()),
-        _ => address(&member.http),
-    });
-    Some(addresses.collect::<Vec<_>>().join(";"))
-}
-
-fn split(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    Some((host, port.parse().ok()?))
+/// Each member's address, as it announced it when it became one; `;` between them. None before
+/// there are any, and when none serves that protocol.
+fn of_members(status: &Status) -> Option<String> {
+    let addresses = status.members.iter().map(|member| &*member.remoting);
+    let known: Vec<&str> = addresses.filter(|address| !address.is_empty()).collect();
+    (!known.is_empty()).then(|| known.join(";"))
 }
 
 #[cfg(test)]
@@ -70,19 +54,21 @@ mod tests {
     use crate::fake_log::status;
 
     #[test]
-    fn doors_are_as_far_from_http_as_ones_own() {
-        let hosts = status(2, &["a:8876", "b:8876", "[::1]:8876"]);
-        let expected = "a:9876;door-b:9876;[::1]:9876";
-        assert_eq!(of_members(&hosts, "door-b:9876").as_deref(), Some(expected));
-        let ports = status(1, &["h:8876", "h:8886", "h:8896"]);
-        assert_eq!(of_members(&ports, "h:9876").as_deref(), Some("h:9876;h:9886;h:9896"));
-        let high = status(1, &["h:100", "h:65000"]);
-        assert_eq!(of_members(&high, "h:1000").as_deref(), Some("h:1000"), "no such port");
+    fn members_are_where_they_said_they_are() {
+        let mut hosts = status(2, &["a:8876", "b:8876", "[::1]:8876"]);
+        for (member, address) in hosts.members.iter_mut().zip(["a:9876", "door-b:1", "[::1]:2"]) {
+            member.remoting = address.into();
+        }
+        assert_eq!(of_members(&hosts).as_deref(), Some("a:9876;door-b:1;[::1]:2"));
+        hosts.members[1].remoting = String::new();
+        assert_eq!(of_members(&hosts).as_deref(), Some("a:9876;[::1]:2"), "it has no such door");
     }
 
     #[test]
-    fn who_is_no_member_yet_does_not_guess() {
-        assert_eq!(of_members(&status(4, &["a:8876"]), "d:9876"), None);
-        assert_eq!(of_members(&status(1, &["a:8876"]), "nonsense"), None);
+    fn who_knows_no_door_does_not_guess() {
+        assert_eq!(of_members(&status(4, &[])), None);
+        let mut silent = status(1, &["a:8876"]);
+        silent.members[0].remoting = String::new();
+        assert_eq!(of_members(&silent), None);
     }
 }

@@ -18,7 +18,7 @@ async fn the_status_is_this_replicas_own_view() {
     assert_eq!((&status["term"], &status["leader"]), (&json!(1), &json!(1)));
     assert_eq!(status["applied"], json!(door.log.last_index()));
     assert_eq!(status["digest"], json!(format!("{:032x}", door.log.digest())));
-    let member = json!({"id":3,"role":"voter","peer":"peer-3:7876","http":"http-3:8876",
+    let member = json!({"id":3,"role":"voter","peer":"peer-3:7876","http":"http-3:8876","remoting":"door-3:9876",
         "diskId":uuid::Uuid::from_u128(3).to_string()});
     assert_eq!(status["members"][2], member);
 }

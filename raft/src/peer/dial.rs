@@ -18,6 +18,7 @@ pub(crate) struct Identity {
     pub(crate) disk_id: Uuid,
     pub(crate) cluster_name: String,
     pub(crate) http: String,
+    pub(crate) remoting: String,
     known: RwLock<Known>,
 }
 
@@ -34,11 +35,11 @@ impl Identity {
         node_id: NodeId,
         disk_id: Uuid,
         cluster_name: String,
-        http: String,
+        (http, remoting): (String, String),
         cluster: Option<Uuid>,
     ) -> Arc<Identity> {
         let known = RwLock::new(Known { cluster, ..Known::default() });
-        Arc::new(Identity { node_id, disk_id, cluster_name, http, known })
+        Arc::new(Identity { node_id, disk_id, cluster_name, http, remoting, known })
     }
 
     /// The cluster's uuid, once there is one.
@@ -71,6 +72,7 @@ impl Identity {
             disk_id: self.disk_id,
             cluster: known.cluster,
             http: self.http.clone(),
+            remoting: self.remoting.clone(),
             members: known.members.clone(),
             membership_index: known.membership_index,
         })

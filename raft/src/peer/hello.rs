@@ -61,6 +61,8 @@ pub struct Member {
     pub peer: String,
     /// Where its HTTP port is, `host:port`.
     pub http: String,
+    /// Where its port for the application's own protocol is, `host:port`; empty: it has none.
+    pub remoting: String,
     /// The disk that its number is bound to.
     pub disk_id: Uuid,
 }
@@ -85,6 +87,8 @@ pub struct SelfPortrait {
     pub cluster: Option<Uuid>,
     /// Where its HTTP port is.
     pub http: String,
+    /// Where its port for the application's own protocol is; empty: it has none.
+    pub remoting: String,
     /// The members as its tables know them (applied, so committed).
     pub members: Vec<Member>,
     /// The log index of that membership; 0: none yet.
@@ -233,6 +237,7 @@ mod tests {
             role: MemberRole::Voter,
             peer: String::new(),
             http: String::new(),
+            remoting: String::new(),
             disk_id: Uuid::from_u128(disk),
         }
     }
@@ -243,6 +248,7 @@ mod tests {
             disk_id: Uuid::from_u128(22),
             cluster: Some(Uuid::from_u128(7)),
             http: String::new(),
+            remoting: String::new(),
             members: vec![member(1, 11), member(2, 22)],
             membership_index: 1,
         }

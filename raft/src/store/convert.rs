@@ -63,6 +63,7 @@ impl From<DiskVote> for Vote {
 struct DiskPeer {
     peer: String,
     http: String,
+    remoting: String,
     disk_id: uuid::Uuid,
 }
 
@@ -77,8 +78,8 @@ pub(super) struct DiskMembership {
 impl From<&Membership> for DiskMembership {
     fn from(membership: &Membership) -> DiskMembership {
         let members = membership.nodes().map(|(id, node)| {
-            let Peer { peer, http, disk_id } = node.clone();
-            (*id, DiskPeer { peer, http, disk_id })
+            let Peer { peer, http, remoting, disk_id } = node.clone();
+            (*id, DiskPeer { peer, http, remoting, disk_id })
         });
         DiskMembership { voters: membership.get_joint_config().clone(), members: members.collect() }
     }
@@ -93,7 +94,9 @@ impl DiskMembership {
         let members: BTreeMap<NodeId, Peer> = self
             .members
             .into_iter()
-            .map(|(id, DiskPeer { peer, http, disk_id })| (id, Peer { peer, http, disk_id }))
+            .map(|(id, DiskPeer { peer, http, remoting, disk_id })| {
+                (id, Peer { peer, http, remoting, disk_id })
+            })
             .collect();
         Membership::new(self.voters, members).map_err(|error| error.to_string())
     }

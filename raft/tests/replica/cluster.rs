@@ -101,6 +101,7 @@ impl Cluster {
             cluster_name: "words".into(),
             peers: self.peers.clone(),
             http_advertise: format!("http-of-{id}:1"),
+            remoting_advertise: format!("remoting-of-{id}:2"),
             join: false,
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(600),

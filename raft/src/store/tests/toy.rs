@@ -110,6 +110,7 @@ pub(super) fn membership_entry(term: u64, index: Index) -> Entry {
     let peer = |n: u64| Peer {
         peer: format!("replica-{n}:7876"),
         http: format!("replica-{n}:8876"),
+        remoting: format!("replica-{n}:9876"),
         disk_id: Uuid::from_u128(n.into()),
     };
     let nodes: BTreeMap<_, _> = (1..=3).map(|n| (n, peer(n))).collect();
