@@ -11,7 +11,8 @@
 //! | `replicas.rs` | which replica to ask |
 //! | `session.rs` | the index that never goes back, and the history it belongs to |
 //! | [`Answer`], [`CallError`] (`outcome.rs`) | what a call answers |
-//! | [`Options`], [`Dial`] | deadlines and limits; the network seam |
+//! | [`Options`] (`options.rs`), [`Dial`] (`transport.rs`) | deadlines and limits; the network seam |
+//! | `jitter.rs` | chance from a seed, so that clients do not come in step |
 //!
 //! The rules that hold whichever replica answers:
 //!

@@ -25,6 +25,7 @@
 //! | [`node`] | puts one replica's name service together |
 //! | [`http`] | the HTTP contract |
 //! | [`gateway`] | RocketMQ's own protocol, for stock brokers, clients and tools |
+//! | `fake_log` | a log for tests, that delays, refuses and forgets; in no release |
 
 pub mod alarms;
 pub mod answers;

@@ -18,6 +18,8 @@
 //! | [`disk`] | the disk seam, its sled and its simulated form |
 //! | [`network`] | the network seam and TCP |
 //! | [`codec`] | bounded encoding for disk and peers |
+//! | `types` | openraft's types as they are set up here |
+//! | [`planted`] | bugs that tests plant, to show that they bite; in no release |
 
 pub mod codec;
 mod compaction;
