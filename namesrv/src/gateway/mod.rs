@@ -30,9 +30,10 @@ mod routes;
 mod versions;
 mod writing;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use signpost_remoting::connection::Ended;
+use signpost_remoting::connection::{CloseReason, Ended};
 use signpost_remoting::{
     Connection, ExtFields, Handler, RemotingCommand, Reply, request, response,
 };
@@ -44,6 +45,9 @@ use crate::config::RemotingConfig;
 use crate::errors::ServiceError;
 use crate::service::NameService;
 
+/// Peers that send what is no frame are told of in the log at most once in this time.
+const NO_FRAME_SILENCE: Duration = Duration::from_secs(1);
+
 /// Answers the requests of stock programs with one replica's name service.
 pub struct Gateway(Arc<Shared>);
 
@@ -54,6 +58,8 @@ struct Shared {
     registrations: Arc<Registrations>,
     /// Of any request but a registration.
     body_bytes_max: usize,
+    /// When a peer that sent what is no frame was told of last.
+    told_of_no_frame: Mutex<Option<Instant>>,
 }
 
 impl Gateway {
@@ -66,7 +72,23 @@ impl Gateway {
         if config.notify_min_id_changed {
             notices::spawn(&service);
         }
-        Self(Arc::new(Shared { service, config, registrations, body_bytes_max }))
+        let told_of_no_frame = Mutex::default();
+        Self(Arc::new(Shared { service, config, registrations, body_bytes_max, told_of_no_frame }))
+    }
+
+    /// Such a connection gets no answer, for nobody knows what it asked: a registration over the
+    /// bound, TLS, HTTP. The log is the only place where an operator can find out.
+    fn tell_of_no_frame(&self, connection: &Connection, why: &str) {
+        let mut told = self.0.told_of_no_frame.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if told.is_none_or(|last| now >= last + NO_FRAME_SILENCE) {
+            *told = Some(now);
+            tracing::info!(
+                peer = %connection.peer(), why,
+                "cut a connection of RocketMQ's protocol (the largest frame is a registration: \
+                 --registration-bytes-max)"
+            );
+        }
     }
 
     fn answer(&self, connection: &Connection, request: RemotingCommand) -> Reply {
@@ -137,6 +159,9 @@ impl Handler for Gateway {
     }
 
     fn ended(&self, connection: &Connection, ended: &Ended) {
+        if let CloseReason::Protocol(why) = &ended.reason {
+            self.tell_of_no_frame(connection, why);
+        }
         self.0.registrations.ended(connection, ended);
     }
 }

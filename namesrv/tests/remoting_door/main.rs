@@ -14,6 +14,7 @@
 //! | `opening` | a door that is closed before the first feeding and after the removal |
 //! | `notices` | 905, which is sent to brokers |
 //! | `nsaddr` | the address server |
+//! | `metrics` | counters, and what a request leaves in the log |
 
 #![expect(clippy::print_stdout, reason = "seeds are there to be read")]
 
