@@ -58,6 +58,8 @@ pub(crate) struct Groups {
     limit: usize,
 }
 
+/// The group that tools look with. It is there without being kept: a look changes nothing.
+const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
 /// Most retries, and queues of a retry topic, that a group may be given.
 const SETTING_MAX: i32 = 1024;
 
@@ -81,6 +83,9 @@ impl Groups {
             return Ok(known.clone());
         }
         let made = SubscriptionGroup::named(name);
+        if name == TOOLS_GROUP {
+            return Ok(made);
+        }
         self.put(made.clone(), now_ms, false).await?;
         Ok(self.table().groups.get(name).cloned().unwrap_or(made))
     }
@@ -159,6 +164,7 @@ mod tests {
         assert_eq!(groups.ensure("g", 3).await.unwrap(), strict);
         groups.ensure("h", 3).await.unwrap();
         assert!(matches!(groups.ensure("i", 4).await, Err(GroupError::TooMany(2))));
+        assert!(groups.ensure(TOOLS_GROUP, 4).await.is_ok(), "a look needs no place");
         assert_eq!(*Groups::open(path.clone(), 2).unwrap().table(), *groups.table());
         groups.remove("h", 5).await.unwrap();
         groups.ensure("i", 6).await.unwrap();

@@ -165,3 +165,24 @@ impl ProducerConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_rocketmq_s() {
+        let config = ProducerConfig::default();
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.send_timeout, Duration::from_secs(3));
+        assert_eq!((config.retries, config.async_retries), (2, 2));
+        let codes = [1, 2, 14, 16, 17, 204, 205, 215, 1500];
+        assert_eq!(config.retry_codes, BTreeSet::from(codes));
+        assert_eq!((&*config.default_topic, config.default_topic_queue_nums), ("TBW102", 4));
+        assert_eq!(config.max_message_bytes, 4 * 1024 * 1024);
+        assert_eq!(config.heartbeat_interval, Duration::from_secs(30));
+        let compression = config.compression.expect("it is on");
+        assert_eq!((compression.level, compression.from_bytes), (5, 4096));
+        assert!(config.fault_avoidance.is_none() && !config.retry_not_store_ok);
+    }
+}

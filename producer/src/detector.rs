@@ -5,7 +5,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use signpost_client::RouteTable;
-use signpost_remoting::{ExtFields, RemotingCommand, request, response};
+use signpost_remoting::broker::QueueHeader;
+use signpost_remoting::{RemotingCommand, request, response};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -30,8 +31,8 @@ pub(crate) async fn run(
                 lock().forget(&broker);
                 continue;
             };
-            let ext = ExtFields::new().with("topic", topic).with("queueId", 0);
-            let probe = RemotingCommand::request(request::GET_MAX_OFFSET).with_ext(ext);
+            let first = QueueHeader { topic: topic.to_owned(), queue_id: 0 };
+            let probe = RemotingCommand::request(request::GET_MAX_OFFSET).with_ext(first.to_ext());
             let answered = brokers.invoke(address, probe, detector.timeout).await;
             if answered.is_ok_and(|answer| answer.code == response::SUCCESS) {
                 lock().reached(&broker);

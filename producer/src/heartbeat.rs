@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
-use serde_json::json;
 use signpost_client::RouteTable;
-use signpost_remoting::{ExtFields, RemotingCommand, request};
+use signpost_remoting::body::heartbeat::{Heartbeat, ProducerData};
+use signpost_remoting::broker::UnregisterClientHeader;
+use signpost_remoting::{RemotingCommand, request};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -71,17 +72,23 @@ impl Heartbeats {
 impl Task {
     async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.tell_forever()).await;
-        let unregister = || {
-            let ext = ExtFields::new()
-                .with("clientID", &self.client_id)
-                .with("producerGroup", &self.group);
-            RemotingCommand::request(request::UNREGISTER_CLIENT).with_ext(ext)
+        let gone = UnregisterClientHeader {
+            client_id: self.client_id.clone(),
+            producer_group: Some(self.group.clone()),
+            consumer_group: None,
         };
+        let unregister =
+            || RemotingCommand::request(request::UNREGISTER_CLIENT).with_ext(gone.to_ext());
         self.tell(&self.told, unregister, FAREWELL_TIMEOUT).await;
     }
 
     async fn tell_forever(&mut self) {
-        let body: Bytes = heartbeat(&self.client_id, &self.group).into();
+        let heartbeat = Heartbeat {
+            client_id: self.client_id.clone(),
+            consumer_data_set: Vec::new(),
+            producer_data_set: vec![ProducerData { group_name: self.group.clone() }],
+        };
+        let body: Bytes = heartbeat.to_json().into();
         let beat = || RemotingCommand::request(request::HEART_BEAT).with_body(body.clone());
         let mut due_at = Instant::now() + self.interval;
         loop {
@@ -120,16 +127,4 @@ impl Task {
         });
         told.await;
     }
-}
-
-/// The body of a heartbeat, as 5.x clients write it.
-fn heartbeat(client_id: &str, group: &str) -> Vec<u8> {
-    let body = json!({
-        "clientID": client_id,
-        "consumerDataSet": [],
-        "heartbeatFingerprint": 0,
-        "producerDataSet": [{"groupName": group}],
-        "withoutSub": false,
-    });
-    body.to_string().into_bytes()
 }

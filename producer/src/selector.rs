@@ -2,6 +2,8 @@
 //!
 //! Source: RocketMQ `MessageQueueSelector`, `SelectMessageQueueByHash`.
 
+use signpost_remoting::body::heartbeat::hash_code;
+
 use crate::message::Message;
 use crate::queues::{MessageQueue, TopicQueues};
 
@@ -44,12 +46,6 @@ pub(crate) fn index_of_key(key: &str, queues: &TopicQueues) -> Option<usize> {
     usize::try_from((hash_code(key) % count).unsigned_abs()).ok()
 }
 
-/// Java's `String.hashCode`: over UTF-16 units.
-fn hash_code(text: &str) -> i32 {
-    let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(unit.into());
-    text.encode_utf16().fold(0, step)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,20 +53,6 @@ mod tests {
 
     fn queues(conf: &str) -> TopicQueues {
         TopicQueues::of(&Route { order_topic_conf: Some(conf.into()), ..Route::default() })
-    }
-
-    #[test]
-    fn hashes_are_java_s() {
-        for (text, hash) in [
-            ("", 0),
-            ("TagA", 2_598_919),
-            ("order-7", -1_207_111_304),
-            ("é", 233),
-            ("😀", 1_772_899),
-            ("polygenelubricants", i32::MIN),
-        ] {
-            assert_eq!(hash_code(text), hash, "{text}");
-        }
     }
 
     #[test]

@@ -60,8 +60,7 @@ impl Inner {
         let mut tried = Tried::default();
         let mut last = Cause::Deadline;
         for number in 1..=attempts {
-            let begun = Instant::now();
-            if begun >= deadline {
+            if Instant::now() >= deadline {
                 break;
             }
             // Looked up anew each time: the route may have changed because of what just failed.
@@ -72,8 +71,10 @@ impl Inner {
                     break;
                 }
             };
+            // From here on: a wait for the route is no fault of the broker.
+            let begun = Instant::now();
             let until = match number < attempts {
-                true => deadline.min(Instant::now() + self.config.attempt_timeout),
+                true => deadline.min(begun + self.config.attempt_timeout),
                 false => deadline,
             };
             let ended = self.attempt(&choice, outgoing, mode, number, until).await;

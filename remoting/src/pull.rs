@@ -24,9 +24,6 @@ pub mod sys_flag {
     pub const LITE_PULL: i32 = 0x10;
 }
 
-/// How a subscription is written unless it says otherwise: tags, `a || b` or `*`.
-pub const TAG: &str = "TAG";
-
 /// The header of a pull.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PullHeader {
@@ -50,7 +47,7 @@ pub struct PullHeader {
     pub subscription: Option<String>,
     /// Version of the subscription: ms since 1970 (Java, Node), ns (Go), 0 if it has none.
     pub sub_version: i64,
-    /// How the subscription is written; absent or empty: [`TAG`].
+    /// How the subscription is written; absent or empty: [`TAG`](crate::body::heartbeat::TAG).
     pub expression_type: Option<String>,
     /// Most bytes wanted; 5.x.
     pub max_msg_bytes: Option<i32>,

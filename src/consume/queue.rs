@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use signpost_remoting::body::heartbeat::{SUBSCRIBE_ALL, TAG};
 use signpost_remoting::message::{StoredMessage, properties};
-use signpost_remoting::pull::{PullHeader, PullResponse, TAG, sys_flag};
+use signpost_remoting::pull::{PullHeader, PullResponse, sys_flag};
 use signpost_remoting::{Client, ExtFields, RemotingCommand, request, response};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -14,8 +15,6 @@ use crate::failure::Failure;
 
 /// The group that RocketMQ's own tools read with: brokers know it and keep nothing for it.
 const GROUP: &str = "TOOLS_CONSUMER";
-/// All messages.
-const ANY_TAG: &str = "*";
 /// Messages of one pull.
 const MAX_MESSAGES: i32 = 32;
 /// How long a broker may hold a pull while there is nothing.
@@ -84,7 +83,7 @@ impl Reader {
     fn is_wanted(&self, message: &StoredMessage) -> bool {
         let Some(tags) = &self.tags else { return true };
         let own = message.property(properties::TAGS);
-        tags.split("||").map(str::trim).any(|tag| tag == ANY_TAG || Some(tag) == own)
+        tags.split("||").map(str::trim).any(|tag| tag == SUBSCRIBE_ALL || Some(tag) == own)
     }
 
     /// What is at an offset, and where to go on.
@@ -98,7 +97,7 @@ impl Reader {
             max_msg_nums: MAX_MESSAGES,
             sys_flag: sys_flag::SUBSCRIPTION | suspend,
             suspend_timeout_ms: i64::try_from(HOLD.as_millis()).unwrap_or(i64::MAX),
-            subscription: Some(self.tags.clone().unwrap_or_else(|| ANY_TAG.to_owned())),
+            subscription: Some(self.tags.clone().unwrap_or_else(|| SUBSCRIBE_ALL.to_owned())),
             expression_type: Some(TAG.to_owned()),
             broker_name: Some(queue.broker.clone()),
             ..PullHeader::default()

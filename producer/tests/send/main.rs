@@ -7,6 +7,7 @@ mod heartbeats;
 mod hooks;
 mod modes;
 mod retries;
+mod routes;
 mod way;
 
 use std::fmt::Debug;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use signpost_producer::{Detector, FaultAvoidance, ProducerConfig, SendStatus};
+use tokio::time::{Instant, sleep};
 
 use crate::broker::Mode;
 use crate::{Stage, config, message, stage, until};
@@ -79,15 +80,38 @@ async fn avoiding(detector: Option<Detector>) -> Stage {
     stage
 }
 
-/// Sends until broker 0 has been tried and has failed; answers when.
-async fn until_touched(stage: &Stage) -> tokio::time::Instant {
+/// Sends until broker 0 has been tried; answers when that send began and ended.
+async fn until_touched(stage: &Stage) -> (Instant, Instant) {
     let before = stage.brokers[0].seen();
     loop {
+        let begun = Instant::now();
         stage.producer.send(&message("x")).await.unwrap();
         if stage.brokers[0].seen() > before {
-            return tokio::time::Instant::now();
+            return (begun, Instant::now());
         }
     }
+}
+
+/// Broker 0 has failed; it is left alone until `end`, and then used again. Answers how many sends
+/// went elsewhere meanwhile.
+async fn left_alone_until(stage: &Stage, end: Instant) -> usize {
+    let seen = stage.brokers[0].seen();
+    let mut sends = 0;
+    while Instant::now() < end {
+        stage.producer.send(&message("x")).await.unwrap();
+        sends += 1;
+        let was_left_alone = stage.brokers[0].seen() == seen;
+        // Looked at in this order: what it may do after the end proves nothing.
+        assert!(was_left_alone || Instant::now() >= end, "it was used after {sends} sends");
+        sleep(Duration::from_millis(2)).await;
+    }
+    let (_, used_at) = until_touched(stage).await;
+    assert!(
+        used_at - end < Duration::from_secs(5),
+        "it is used again only {:?} later",
+        used_at - end
+    );
+    sends
 }
 
 #[tokio::test]
@@ -95,21 +119,35 @@ async fn a_broker_that_failed_is_left_alone_for_a_while_and_used_again_after() {
     for mode in [Mode::Hung, Mode::Mute, Mode::Answers(14)] {
         let stage = avoiding(None).await;
         stage.brokers[0].set(mode);
-        let failed_at = until_touched(&stage).await;
-        let seen = stage.brokers[0].seen();
-        let mut sends = 0;
-        while failed_at.elapsed() < OUT * 3 / 4 {
-            stage.producer.send(&message("x")).await.unwrap();
-            sends += 1;
-        }
-        assert!(sends >= 12, "three rounds over all queues, or this shows nothing: {sends}");
-        if failed_at.elapsed() < OUT {
-            assert_eq!(stage.brokers[0].seen(), seen, "{mode:?}: it is left alone");
-        }
+        let (begun, _) = until_touched(&stage).await;
         stage.brokers[0].set(Mode::Up);
-        let used_at = until_touched(&stage).await;
-        assert!(used_at - failed_at >= OUT * 9 / 10, "{mode:?}: {:?}", used_at - failed_at);
+        // It failed no earlier than that: a hung one when the attempt's time was up.
+        let failed = if mode == Mode::Hung { begun + config().attempt_timeout } else { begun };
+        let sends = left_alone_until(&stage, failed + OUT).await;
+        assert!(sends >= 12, "{mode:?}: three rounds, or this shows nothing: {sends}");
     }
+}
+
+#[tokio::test]
+async fn half_a_second_and_still_unreachable_keeps_a_broker_out_for_three_seconds() {
+    const OUT: Duration = Duration::from_millis(3_000);
+    const SLOW: Duration = Duration::from_millis(500);
+    let rules = FaultAvoidance {
+        latency_max: vec![Duration::from_millis(50), SLOW],
+        not_available: vec![Duration::ZERO, OUT],
+        failure_latency: SLOW,
+        detector: None,
+    };
+    let avoiding =
+        ProducerConfig { attempt_timeout: SLOW, fault_avoidance: Some(rules), ..config() };
+    let stage = stage(3, avoiding).await;
+    stage.producer.queues("t").await.unwrap();
+    stage.brokers[0].set(Mode::Hung);
+    let (begun, _) = until_touched(&stage).await;
+    // It would answer again at once; it is not asked.
+    stage.brokers[0].set(Mode::Up);
+    let sends = left_alone_until(&stage, begun + SLOW + OUT).await;
+    assert!(sends >= 12, "three rounds, or this shows nothing: {sends}");
 }
 
 #[tokio::test]

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use signpost_client::types::QueueData;
 use signpost_producer::{Cause, Message, Producer, ProducerConfig, SendError, SendStatus};
 use signpost_remoting::message::properties;
 use tokio::time::timeout;
 
 use crate::broker::Mode;
-use crate::fake::{self, Fake};
-use crate::{PATIENCE, config, message, put, stage, until_queues};
+use crate::fake::Fake;
+use crate::{PATIENCE, config, message, stage};
 
 #[tokio::test]
 async fn a_message_arrives_as_it_was_sent() {
@@ -174,71 +173,6 @@ async fn a_hung_broker_cannot_eat_the_budget() {
     let error = producer.send(&message("x")).await.unwrap_err();
     assert!(!error.is_definite());
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-}
-
-#[tokio::test]
-async fn a_route_change_is_learnt_at_once() {
-    let mut stage = stage(2, config()).await;
-    stage.producer.send(&message("x")).await.unwrap();
-    until_queues(&stage.producer, 8).await;
-    let changed_at = Instant::now();
-    put(&stage.names, "t", &[("b1".into(), stage.brokers[1].address.clone())]);
-    until_queues(&stage.producer, 4).await;
-    assert!(changed_at.elapsed() < Duration::from_secs(2), "{:?}", changed_at.elapsed());
-    let before = stage.brokers[0].seen();
-    stage.brokers[0].stop().await;
-    for n in 0..8 {
-        let sent = stage.producer.send(&message(&n.to_string())).await.unwrap();
-        assert_eq!((sent.queue.broker_name.as_str(), sent.attempts), ("b1", 1));
-    }
-    assert_eq!(stage.brokers[0].seen(), before);
-}
-
-#[tokio::test]
-async fn works_on_from_the_last_routes_when_no_name_replica_answers() {
-    let stage = stage(2, config()).await;
-    stage.producer.send(&message("x")).await.unwrap();
-    for mode in [fake::Mode::Dead, fake::Mode::Hung] {
-        (0..3).for_each(|n| stage.names.set_mode(n, mode));
-        for n in 0..8 {
-            let started = Instant::now();
-            let sent = stage.producer.send(&message(&n.to_string())).await.unwrap();
-            assert_eq!(sent.attempts, 1);
-            assert!(started.elapsed() < Duration::from_secs(1), "no send waits for a route");
-        }
-    }
-    // A topic never heard of cannot be found then, and says why.
-    let short = ProducerConfig { send_timeout: Duration::from_millis(200), ..config() };
-    let client = stage.names.client(signpost_client::Options::default());
-    let producer = Producer::start(&client, short).unwrap();
-    let error = producer.send(&message("x")).await.unwrap_err();
-    assert!(matches!(error.cause(), Cause::RouteUnknown { .. }) && error.is_definite(), "{error}");
-}
-
-#[tokio::test]
-async fn a_topic_that_does_not_exist_takes_the_default_topics_route() {
-    let stage = stage(1, config()).await;
-    let new = Message::new("new", "x");
-    let error = stage.producer.send(&new).await.unwrap_err();
-    assert!(matches!(error.cause(), Cause::NoRoute { .. }) && error.is_definite(), "{error}");
-    let mut route = fake::route(&[("b0", &stage.brokers[0].address)]);
-    route.queue_datas = vec![QueueData {
-        broker_name: "b0".into(),
-        perm: 7,
-        read_queue_nums: 8,
-        write_queue_nums: 8,
-        topic_sys_flag: 0,
-    }];
-    stage.names.world().tables.put_route("TBW102", Some(route));
-    stage.names.put_route("wakes-nobody", &[]);
-    let mut routes = stage.producer.routes();
-    let told = routes.wait_for(|table| matches!(table.routes.get("TBW102"), Some(Some(_))));
-    timeout(PATIENCE, told).await.unwrap().unwrap();
-    let queues = stage.producer.queues("new").await.unwrap();
-    assert_eq!(queues.len(), 4, "as many as the broker will create, not the default topic's 8");
-    let sent = stage.producer.send(&new).await.unwrap();
-    assert!(sent.queue.queue_id < 4);
-    assert_eq!(stage.brokers[0].stored()[0].header.topic, "new");
 }
 
 #[tokio::test]

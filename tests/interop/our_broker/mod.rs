@@ -3,7 +3,8 @@
 //!
 //! | file | shows |
 //! | --- | --- |
-//! | [`sends`] | sync, async, one-way, batch, ordered and delayed sends; bodies, properties and keys byte for byte, ours too |
+//! | [`sends`] | sync, async, one-way, batch, ordered and delayed sends, and what a consumer is given of them |
+//! | [`whole`] | bodies, compressions, properties, keys, ids and places byte for byte, in both directions |
 //! | [`groups`] | a group of two: exactly once in the quiet case, takeover, tags, retries and dead letters, offsets after a kill -9 |
 //! | [`tools`] | `mqadmin` |
 //! | [`ours`] | the broker's process, and what it is asked directly |
@@ -12,6 +13,7 @@ mod groups;
 mod ours;
 mod sends;
 mod tools;
+mod whole;
 
 use std::path::PathBuf;
 
@@ -65,8 +67,7 @@ async fn stock_clients_are_served_by_our_broker() {
         Side::start(&stage, Version::Four, "four"),
         Side::start(&stage, Version::Five, "five"),
     );
-    tokio::join!(sends::all_kinds(&mut four, &broker), sends::all_kinds(&mut five, &broker));
-    sends::ours(&stage, &mut [&mut four, &mut five]).await;
+    tokio::join!(sends::all_kinds(&mut four), sends::all_kinds(&mut five));
     tokio::join!(groups::quiet_and_takeover(&mut four), groups::quiet_and_takeover(&mut five));
     tokio::join!(groups::failures(&mut four, &broker), groups::failures(&mut five, &broker));
     tokio::join!(tools::mqadmin(&four, &broker), tools::mqadmin(&five, &broker));

@@ -1,12 +1,16 @@
 package signpost.stock;
 
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
@@ -16,8 +20,10 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendCallback;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.client.producer.selector.SelectMessageQueueByHash;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageDecoder;
 import org.apache.rocketmq.common.message.MessageExt;
 
 /**
@@ -33,7 +39,12 @@ import org.apache.rocketmq.common.message.MessageExt;
  * delayed TOPIC LEVEL BODY            one message of a delay level
  * batch   TOPIC TAG PREFIX N          N messages PREFIX-0, … in one request
  * ordered TOPIC SHARD PREFIX N        N messages PREFIX-0, … to the queue that the shard selects
- * rich    TOPIC KEY BASE64 NAME VALUE one message with a body of these bytes and a property
+ * codec   NAME                        from now on bodies are compressed with ZLIB, LZ4 or ZSTD
+ * whole   KIND TOPIC KEYS FILE FLAG NAME BASE64 …
+ *                                     one message, tag "whole", with the body that is in a file and
+ *                                     properties; KIND is "sync", "async", "oneway", "ordered" by
+ *                                     its keys, "delayed" by level 1, or "batch": twice in one
+ *                                     request, the second with "-twin" behind its keys
  * listen  GROUP TOPIC EXPRESSION RETRIES KIND
  *                                     a push consumer, KIND is "concurrently" or "orderly"; it
  *                                     fails on bodies that begin with "poison"
@@ -42,11 +53,15 @@ import org.apache.rocketmq.common.message.MessageExt;
  *
  * <p>On stdout {"ready":true}, then for each event a line: {"sent":body,"queue":N,"offset":N,
  * "id":unique key,"at":offset id}, {"failed":body,"error":text}, {"received":body,"group":…,
- * "topic":…,"queue":N,"offset":N,"id":…,"at":…,"tags":…,"keys":…,"retries":N,"flag":N,"base64":…,
- * "extra":…}, and {"done":order} for each order. Ends when stdin does.
+ * "topic":…,"queue":N,"offset":N,"id":…,"at":…,"tags":…,"keys":…,"retries":N,"flag":N}, and
+ * {"done":order} for each order. Of a message with the tag "whole" the keys stand for the body, and
+ * the line has also "file", where its body is, and "properties", all of them as on the wire. Ends
+ * when stdin does.
  */
 public final class Exchange {
-    private final DefaultMQProducer producer;
+    private static final AtomicInteger FILES = new AtomicInteger();
+
+    private DefaultMQProducer producer;
     private final List<DefaultMQPushConsumer> consumers = new ArrayList<>();
 
     private Exchange(DefaultMQProducer producer) {
@@ -55,11 +70,8 @@ public final class Exchange {
 
     public static void main(String[] words) throws Exception {
         System.setProperty("rocketmq.namesrv.addr", words[0]);
-        DefaultMQProducer producer = new DefaultMQProducer("exchange-producers");
-        producer.setPollNameServerInterval(1000);
-        producer.start();
+        Exchange exchange = new Exchange(producer("exchange-producers"));
         Line.print("ready", true);
-        Exchange exchange = new Exchange(producer);
         BufferedReader orders =
             new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String order = orders.readLine(); order != null; order = orders.readLine()) {
@@ -80,7 +92,7 @@ public final class Exchange {
                 sent(order[4], producer.send(message(order)));
                 break;
             case "async":
-                async(order);
+                async(order[4], message(order));
                 break;
             case "oneway":
                 producer.sendOneway(message(order));
@@ -111,13 +123,15 @@ public final class Exchange {
                     sent(body, result);
                 }
                 break;
-            case "rich": {
-                byte[] body = Base64.getDecoder().decode(order[3]);
-                Message message = new Message(order[1], "rich", order[2], 7, body, true);
-                message.putUserProperty(order[4], order[5]);
-                sent(order[2], producer.send(message));
+            case "codec":
+                // Read when a producer is made; the setter of 4.9 changes the flag alone.
+                System.setProperty("rocketmq.message.compressType", order[1]);
+                producer.shutdown();
+                producer = producer("exchange-producers-" + order[1]);
                 break;
-            }
+            case "whole":
+                whole(order);
+                break;
             case "listen":
                 listen(order[1], order[2], order[3], Integer.parseInt(order[4]), order[5]);
                 break;
@@ -134,22 +148,68 @@ public final class Exchange {
         }
     }
 
+    private static DefaultMQProducer producer(String group) throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer(group);
+        producer.setPollNameServerInterval(1000);
+        producer.start();
+        return producer;
+    }
+
     private static Message message(String[] order) {
         return new Message(order[1], order[2], order[3], bytes(order[4]));
     }
 
-    private void async(String[] order) throws Exception {
+    private static Message whole(String[] order, String keys) throws IOException {
+        byte[] body = Files.readAllBytes(Path.of(order[4]));
+        int flag = Integer.parseInt(order[5]);
+        Message message = new Message(order[2], "whole", keys, flag, body, true);
+        for (int at = 6; at < order.length; at += 2) {
+            byte[] value = Base64.getDecoder().decode(order[at + 1]);
+            message.putUserProperty(order[at], new String(value, StandardCharsets.UTF_8));
+        }
+        return message;
+    }
+
+    private void whole(String[] order) throws Exception {
+        String keys = order[3];
+        Message message = whole(order, keys);
+        switch (order[1]) {
+            case "sync":
+                sent(keys, producer.send(message));
+                break;
+            case "async":
+                async(keys, message);
+                break;
+            case "oneway":
+                producer.sendOneway(message);
+                break;
+            case "ordered":
+                sent(keys, producer.send(message, new SelectMessageQueueByHash(), keys));
+                break;
+            case "delayed":
+                message.setDelayTimeLevel(1);
+                sent(keys, producer.send(message));
+                break;
+            case "batch":
+                sent(keys, producer.send(List.of(message, whole(order, keys + "-twin"))));
+                break;
+            default:
+                throw new IllegalArgumentException(order[1]);
+        }
+    }
+
+    private void async(String body, Message message) throws Exception {
         CountDownLatch answered = new CountDownLatch(1);
-        producer.send(message(order), new SendCallback() {
+        producer.send(message, new SendCallback() {
             @Override
             public void onSuccess(SendResult result) {
-                sent(order[4], result);
+                sent(body, result);
                 answered.countDown();
             }
 
             @Override
             public void onException(Throwable error) {
-                Line.print("failed", order[4], "error", error.toString());
+                Line.print("failed", body, "error", error.toString());
                 answered.countDown();
             }
         });
@@ -194,9 +254,9 @@ public final class Exchange {
         boolean good = true;
         for (MessageExt message : messages) {
             String body = new String(message.getBody(), StandardCharsets.UTF_8);
-            boolean rich = "rich".equals(message.getTags());
+            boolean whole = "whole".equals(message.getTags());
             Line.print(
-                "received", rich ? message.getKeys() : body,
+                "received", whole ? message.getKeys() : body,
                 "group", group,
                 "topic", message.getTopic(),
                 "queue", message.getQueueId(),
@@ -210,11 +270,22 @@ public final class Exchange {
                 "keys", String.valueOf(message.getKeys()),
                 "retries", message.getReconsumeTimes(),
                 "flag", message.getFlag(),
-                "base64", rich ? Base64.getEncoder().encodeToString(message.getBody()) : "",
-                "extra", String.valueOf(message.getUserProperty("extra")));
+                "file", whole ? written(message.getBody()) : null,
+                "properties",
+                    whole ? MessageDecoder.messageProperties2String(message.getProperties()) : null);
             good &= !body.startsWith("poison");
         }
         return good;
+    }
+
+    /** Where the bytes are: a file of this process's own. */
+    private static Path written(byte[] body) {
+        String name = "received-" + FILES.incrementAndGet();
+        try {
+            return Files.write(Path.of(System.getProperty("user.home"), name), body);
+        } catch (IOException error) {
+            throw new java.io.UncheckedIOException(error);
+        }
     }
 
     private static byte[] bytes(String text) {
