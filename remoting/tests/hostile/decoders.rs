@@ -49,7 +49,7 @@ fn decoder(
 
 /// All of them.
 pub fn all() -> Vec<Decoder> {
-    let mut all = frames();
+    let mut all = Vec::from(frames());
     all.extend(messages());
     all.extend(client_bodies());
     all.extend(name_server_bodies());
