@@ -123,7 +123,7 @@ pub enum DecompressError {
 }
 
 /// A body as it was before compression: what a consumer does with a stored message. Takes no more
-/// memory than twice `limit_bytes`, whatever the body claims.
+/// memory than twice `limit_bytes` and a decoder's window (8 MiB at most), whatever the body claims.
 ///
 /// # Errors
 /// See [`DecompressError`].
