@@ -15,11 +15,11 @@ use signpost_remoting::{ExtFields, FrameCodec, HeaderKind, RemotingCommand, brok
 use tokio_util::codec::Decoder as _;
 
 /// What a compressed registration may inflate to here.
-pub const INFLATED_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const INFLATED_BYTES_MAX: usize = 256 * 1024;
 
 /// How a decoder's inputs are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     Binary,
     Json,
     /// Header fields: `name=value` lines.
@@ -27,15 +27,15 @@ pub enum Form {
 }
 
 /// Reads bytes; says whether it took them.
-pub struct Decoder {
-    pub name: &'static str,
-    pub decode: fn(&[u8]) -> bool,
-    pub good: Vec<u8>,
-    pub form: Form,
+pub(crate) struct Decoder {
+    pub(crate) name: &'static str,
+    pub(crate) decode: fn(&[u8]) -> bool,
+    pub(crate) good: Vec<u8>,
+    pub(crate) form: Form,
     /// Takes any text; then no input is malformed.
-    pub refuses: bool,
+    pub(crate) refuses: bool,
     /// Compressed: bytes that it may inflate to, in which its memory is counted.
-    pub inflates_to: usize,
+    pub(crate) inflates_to: usize,
 }
 
 fn decoder(
@@ -48,7 +48,7 @@ fn decoder(
 }
 
 /// All of them.
-pub fn all() -> Vec<Decoder> {
+pub(crate) fn all() -> Vec<Decoder> {
     let mut all = Vec::from(frames());
     all.extend(messages());
     all.extend(client_bodies());

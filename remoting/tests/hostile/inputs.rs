@@ -57,13 +57,13 @@ const NAMES: [&str; 40] = [
 ];
 
 /// Makes them, the same for the same seed.
-pub struct Inputs {
+pub(crate) struct Inputs {
     dice: Dice,
     runner: TestRunner,
 }
 
 impl Inputs {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let bytes: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(32).collect();
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let config = Config { failure_persistence: None, ..Config::default() };
@@ -71,7 +71,7 @@ impl Inputs {
     }
 
     /// For this decoder.
-    pub fn of(&mut self, decoder: &Decoder) -> Vec<Vec<u8>> {
+    pub(crate) fn of(&mut self, decoder: &Decoder) -> Vec<Vec<u8>> {
         let mut all = self.made_of(&decoder.good);
         match decoder.form {
             Form::Json => {
@@ -190,7 +190,7 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// For JSON: few bytes each that would be much once each is an entry.
-pub fn swollen() -> Vec<Vec<u8>> {
+pub(crate) fn swollen() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     let lists = [
         "consumerDataSet",
