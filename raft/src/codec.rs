@@ -30,6 +30,17 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(options().serialize(value)?)
 }
 
+/// Encodes `value` behind what `bytes` holds already. After an error they may hold a part of it.
+///
+/// # Errors
+/// When it is larger than [`RECORD_BYTES_MAX`].
+pub fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    Ok(options().serialize_into(bytes, value)?)
+}
+
 /// Decodes one value from exactly these bytes.
 ///
 /// # Errors

@@ -24,6 +24,8 @@ use signpost_raft::disk::{Disk, Table, VALUE_BYTES_MAX};
 const CACHE_BYTES: u64 = 16 << 20;
 const CUTS: u64 = 60;
 const ACKNOWLEDGEMENTS: u64 = 120;
+/// The mark of every so many acknowledgements is synchronised before it is given.
+const MARK_SYNC_EVERY: u64 = 7;
 
 const DIR: &str = "SIGNPOST_POWER_CUT_DIR";
 const WITHOUT_FDATASYNC: &str = "SIGNPOST_POWER_CUT_WITHOUT_FDATASYNC";
@@ -78,6 +80,10 @@ async fn child() {
                 written += 1;
             }
             disk.sync().await.expect("synced");
+            disk.put_mark(&(number + 1).to_le_bytes()).expect("put");
+            if number % MARK_SYNC_EVERY == 0 {
+                disk.sync_mark().await.expect("synced");
+            }
             acknowledged.write_all(format!("{}\n", number + 1).as_bytes()).expect("told");
         }
     }
@@ -130,8 +136,16 @@ fn check(image: &Path, acknowledgements: u64) -> Result<(), String> {
     let all = vec![]..=vec![0xff; 9];
     let found = disk.range(Table::Log, all, usize::MAX).map_err(|error| error.to_string())?;
     let found: BTreeMap<_, _> = found.into_iter().collect();
+    let mark = disk.mark().map_or(0, |mark| u64::from_le_bytes(mark.try_into().expect("8 bytes")));
+    let synced = (acknowledgements - 1) / MARK_SYNC_EVERY * MARK_SYNC_EVERY + 1;
+    if !(synced..=acknowledgements + 1).contains(&mark) {
+        return Err(format!(
+            "the mark says {mark} acknowledgements, {synced} at least were synced"
+        ));
+    }
     let acknowledged = writes_before(acknowledgements);
     let attempted = writes_before(acknowledgements + 1);
+    let acknowledged = acknowledged.max(writes_before(mark));
     if (acknowledged..=attempted).any(|writes| rows_after(writes) == found) {
         return Ok(());
     }

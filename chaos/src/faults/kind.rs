@@ -172,8 +172,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Kinds, from the name of one or of a group; `all` and `none` are understood too. `all` leaves
-/// `disk-damaged` out: not every damage is noticed yet (docs/GUARANTEES.md, "Not yet").
+/// Kinds, from the name of one or of a group; `all` and `none` are understood too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kinds(pub Vec<Kind>);
 
@@ -185,8 +184,7 @@ impl FromStr for Kinds {
             Kind::ALL.iter().copied().filter(|kind| kind.group() == group).collect::<Vec<_>>()
         };
         if name == "all" {
-            let all = Kind::ALL.iter().copied().filter(|kind| *kind != Kind::DiskDamaged);
-            return Ok(Kinds(all.collect()));
+            return Ok(Kinds(Kind::ALL.to_vec()));
         }
         if name == "none" {
             return Ok(Kinds(Vec::new()));
@@ -223,7 +221,7 @@ mod tests {
         assert!(Group::ALL.iter().all(|(_, group)| !named(group)));
         assert_eq!("none".parse(), Ok(Kinds(Vec::new())));
         let all: Kinds = "all".parse().expect("all");
-        assert_eq!(all.0.len(), Kind::ALL.len() - 1, "all but disk-damaged");
+        assert_eq!(all.0, Kind::ALL);
         let said = "kil".parse::<Kinds>().expect_err("no such fault");
         assert!(said.contains("kill-leader"), "{said}");
     }

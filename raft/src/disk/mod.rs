@@ -5,7 +5,11 @@
 //! [`Disk::sync`] answers once everything written before the call is durable. Nothing needs more:
 //! what must change at once hangs on one key (a snapshot's pointer), written after what it points
 //! to.
+//!
+//! Beside the tables a disk keeps one small *mark*, apart from them: what damages the tables leaves
+//! it whole, and so it can say what they must hold. It is outside the order of the journal.
 
+mod mark;
 pub mod simulated;
 pub mod sled;
 
@@ -28,6 +32,9 @@ pub enum Table {
 /// The largest value of a row, in bytes: the bound on what [`Disk::put`] takes. It keeps a page of
 /// sled within what sled synchronises; see [`sled::SledDisk`].
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;
+
+/// The largest mark, in bytes.
+pub const MARK_BYTES_MAX: usize = 256;
 
 /// A boxed future of a disk's operation.
 pub type DiskFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'static>>;
@@ -54,11 +61,11 @@ pub trait Disk: Send + Sync + 'static {
         limit: usize,
     ) -> io::Result<Vec<Row>>;
 
-    /// The last row of a table.
+    /// The last row of a table whose key is `key` or less.
     ///
     /// # Errors
     /// When the disk fails.
-    fn last(&self, table: Table) -> io::Result<Option<Row>>;
+    fn last_until(&self, table: Table, key: &[u8]) -> io::Result<Option<Row>>;
 
     /// Puts a row of at most [`VALUE_BYTES_MAX`]. Readable at once, durable after the next
     /// [`Disk::sync`].
@@ -77,8 +84,31 @@ pub trait Disk: Send + Sync + 'static {
     /// what was written, and the replica must stop: a second attempt proves nothing.
     fn sync(&self) -> DiskFuture<()>;
 
+    /// The mark, if there ever was one.
+    fn mark(&self) -> Option<Vec<u8>>;
+
+    /// Replaces the mark, at most [`MARK_BYTES_MAX`] bytes. It survives the end of this process. A
+    /// power cut leaves it or one that was put since the last [`Disk::sync_mark`], or that one.
+    ///
+    /// # Errors
+    /// When the disk fails, and when the mark is too large.
+    fn put_mark(&self, mark: &[u8]) -> io::Result<()>;
+
+    /// Makes the mark durable that was put last before this call.
+    fn sync_mark(&self) -> DiskFuture<()>;
+
     /// Bytes in use on the disk, for metrics and bounds.
     fn size_bytes(&self) -> u64;
+}
+
+fn check_mark(mark: &[u8]) -> io::Result<()> {
+    if mark.len() > MARK_BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a mark of {} bytes, {MARK_BYTES_MAX} are allowed", mark.len()),
+        ));
+    }
+    Ok(())
 }
 
 fn check_value(value: &[u8]) -> io::Result<()> {

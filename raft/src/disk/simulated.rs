@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Disk, DiskFuture, Row, Table, check_value};
+use super::{Disk, DiskFuture, Row, Table, check_mark, check_value};
 
 /// What happens at a crash to the writes that were not synchronised. The first four keep the
 /// contract of [`Disk`], or break it in the way checksums must notice; the last breaks its order.
@@ -45,6 +45,40 @@ enum Step {
     Write(Write),
     /// The first so many writes are durable.
     Synced(u64),
+    Mark(Vec<u8>),
+    MarkSynced,
+}
+
+/// The marks that a crash may leave: the one that was synchronised last, and those put since.
+#[derive(Debug, Clone, Default)]
+struct Marks {
+    durable: Option<Vec<u8>>,
+    put: Vec<Vec<u8>>,
+}
+
+impl Marks {
+    fn now(&self) -> Option<&Vec<u8>> {
+        self.put.last().or(self.durable.as_ref())
+    }
+
+    fn synced(&mut self) {
+        self.durable = self.put.pop().or(self.durable.take());
+        self.put.clear();
+    }
+
+    /// What a crash leaves: whatever makes life hardest beside such a loss of rows. Marks are not
+    /// ordered with them.
+    fn survivor(self, loss: Loss, chance: u64) -> Option<Vec<u8>> {
+        let chosen = match loss {
+            Loss::Lost => self.put.len(),
+            Loss::Kept => 0,
+            _ => (chance % (self.put.len() as u64 + 1)) as usize,
+        };
+        match chosen {
+            0 => self.durable,
+            chosen => self.put.into_iter().nth(chosen - 1),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +87,7 @@ struct State {
     rows: Rows,
     durable: Rows,
     unsynced: Vec<Write>,
-    /// Writes that were tried, and of those the ones that worked; syncs that were asked for.
+    /// Writes and marks that were tried, and of those the ones that worked; syncs that were asked for.
     tried: u64,
     writes: u64,
     syncs: u64,
@@ -63,6 +97,7 @@ struct State {
     failing_sync: Option<u64>,
     sync_latency: Option<RangeInclusive<Duration>>,
     history: Option<Vec<Step>>,
+    marks: Marks,
     crashed: bool,
 }
 
@@ -76,7 +111,7 @@ impl SimulatedDisk {
     /// An empty disk; whatever it leaves to chance comes from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> SimulatedDisk {
-        SimulatedDisk::from_rows(seed, Rows::new())
+        SimulatedDisk::from_parts(seed, Rows::new(), None)
     }
 
     /// An empty disk that remembers its whole history, so that [`SimulatedDisk::image_at`] can tell
@@ -88,9 +123,11 @@ impl SimulatedDisk {
         disk
     }
 
-    fn from_rows(seed: u64, rows: Rows) -> SimulatedDisk {
+    fn from_parts(seed: u64, rows: Rows, mark: Option<Vec<u8>>) -> SimulatedDisk {
         let used_bytes = rows.iter().map(|((_, key), value)| row_bytes(key, value)).sum();
-        let state = State { seed, durable: rows.clone(), rows, used_bytes, ..State::default() };
+        let marks = Marks { durable: mark, put: Vec::new() };
+        let durable = rows.clone();
+        let state = State { seed, durable, rows, used_bytes, marks, ..State::default() };
         SimulatedDisk { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -102,10 +139,10 @@ impl SimulatedDisk {
         state.crashed = true;
         let mut chance = state.next_chance();
         let rows = survivors(state.durable.clone(), &state.unsynced, loss, &mut chance);
-        SimulatedDisk::from_rows(chance, rows)
+        SimulatedDisk::from_parts(chance, rows, state.marks.clone().survivor(loss, chance))
     }
 
-    /// The number of steps (writes and completed syncs) recorded so far.
+    /// The number of steps (writes, marks and completed syncs) recorded so far.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.state().history.as_ref().map_or(0, Vec::len)
@@ -125,10 +162,9 @@ impl SimulatedDisk {
             .unwrap_or(0);
         let mut durable = Rows::new();
         let mut unsynced = Vec::new();
-        let writes = history.iter().filter_map(|step| match step {
-            Step::Write(write) => Some(write),
-            Step::Synced(_) => None,
-        });
+        let writes = history
+            .iter()
+            .filter_map(|step| if let Step::Write(write) = step { Some(write) } else { None });
         for (number, write) in (1..).zip(writes) {
             if number <= synced {
                 perform(&mut durable, write);
@@ -136,9 +172,24 @@ impl SimulatedDisk {
                 unsynced.push(write.clone());
             }
         }
+        let mut marks = Marks::default();
+        for step in history {
+            match step {
+                Step::Mark(mark) => marks.put.push(mark.clone()),
+                Step::MarkSynced => marks.synced(),
+                Step::Write(_) | Step::Synced(_) => {}
+            }
+        }
         let mut chance = seed;
         let rows = survivors(durable, &unsynced, loss, &mut chance);
-        SimulatedDisk::from_rows(chance, rows)
+        SimulatedDisk::from_parts(chance, rows, marks.survivor(loss, chance))
+    }
+
+    /// A copy of the disk as the end of the process would leave it, all that it was told included.
+    #[must_use]
+    pub fn image(&self) -> SimulatedDisk {
+        let state = self.state();
+        SimulatedDisk::from_parts(state.seed, state.rows.clone(), state.marks.now().cloned())
     }
 
     /// Lets the `nth` write from now on fail (1 is the next).
@@ -208,6 +259,13 @@ impl State {
         next(&mut self.seed)
     }
 
+    fn next_sync_latency(&mut self) -> Option<Duration> {
+        let chance = self.next_chance();
+        let range = self.sync_latency.as_ref()?;
+        let span = range.end().saturating_sub(*range.start());
+        Some(*range.start() + span.mul_f64((chance % 1000) as f64 / 1000.0))
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.crashed {
             return Err(io::Error::other("this disk has crashed"));
@@ -215,12 +273,17 @@ impl State {
         Ok(())
     }
 
-    fn write(&mut self, write: Write) -> io::Result<()> {
+    fn attempt(&mut self) -> io::Result<()> {
         self.check()?;
         self.tried += 1;
         if self.failing_write == Some(self.tried) {
             return Err(io::Error::other("input/output error on a write (simulated)"));
         }
+        Ok(())
+    }
+
+    fn write(&mut self, write: Write) -> io::Result<()> {
+        self.attempt()?;
         let (key, added_bytes) = match &write {
             Write::Put(table, key, value) => ((*table, key.clone()), row_bytes(key, value)),
             Write::Remove(table, key) => ((*table, key.clone()), 0),
@@ -284,11 +347,11 @@ impl Disk for SimulatedDisk {
         Ok(rows.map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
-    fn last(&self, table: Table) -> io::Result<Option<Row>> {
+    fn last_until(&self, table: Table, key: &[u8]) -> io::Result<Option<Row>> {
         let state = self.state();
         state.check()?;
-        let mut rows = state.rows.iter().rev().filter(|((in_table, _), _)| *in_table == table);
-        Ok(rows.next().map(|((_, key), value)| (key.clone(), value.clone())))
+        let mut rows = state.rows.range((table, Vec::new())..=(table, key.to_vec()));
+        Ok(rows.next_back().map(|((_, key), value)| (key.clone(), value.clone())))
     }
 
     fn put(&self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
@@ -306,11 +369,7 @@ impl Disk for SimulatedDisk {
         state.syncs += 1;
         let fails = state.failing_sync == Some(state.syncs);
         let upto = state.writes;
-        let chance = state.next_chance();
-        let latency = state.sync_latency.as_ref().map(|range| {
-            let span = range.end().saturating_sub(*range.start());
-            *range.start() + span.mul_f64((chance % 1000) as f64 / 1000.0)
-        });
+        let latency = state.next_sync_latency();
         drop(state);
         Box::pin(async move {
             if let Some(latency) = latency {
@@ -324,6 +383,38 @@ impl Disk for SimulatedDisk {
                 return Err(io::Error::other("input/output error on a sync (simulated)"));
             }
             state.synced(upto);
+            Ok(())
+        })
+    }
+
+    fn mark(&self) -> Option<Vec<u8>> {
+        self.state().marks.now().cloned()
+    }
+
+    fn put_mark(&self, mark: &[u8]) -> io::Result<()> {
+        check_mark(mark)?;
+        let mut state = self.state();
+        state.attempt()?;
+        state.marks.put.push(mark.to_vec());
+        if let Some(history) = &mut state.history {
+            history.push(Step::Mark(mark.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn sync_mark(&self) -> DiskFuture<()> {
+        let disk = self.clone();
+        let latency = self.state().next_sync_latency();
+        Box::pin(async move {
+            if let Some(latency) = latency {
+                tokio::time::sleep(latency).await;
+            }
+            let mut state = disk.state();
+            state.check()?;
+            state.marks.synced();
+            if let Some(history) = &mut state.history {
+                history.push(Step::MarkSynced);
+            }
             Ok(())
         })
     }

@@ -6,6 +6,9 @@
 //! a second descriptor of it (what is synchronised is the file, not the descriptor), and opening
 //! synchronises the files and directories themselves.
 //!
+//! The mark is a file of its own, `synced`: sled takes damage near the end of its data file for a
+//! write that a crash has cut short, and drops what it finds there without a word.
+//!
 //! Rows are written by plain inserts only. Batches and transactions take a lock that `flush` holds
 //! during its disk access, and that all databases of a process share.
 
@@ -15,7 +18,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskFuture, Row, Table, VALUE_BYTES_MAX, check_value};
+use super::mark::MarkFile;
+use super::{Disk, DiskFuture, Row, Table, VALUE_BYTES_MAX, check_mark, check_value};
 
 /// The unit in which sled writes. A page that has more than a quarter of it would go into a file of
 /// its own, which sled never synchronises, and whose failed write leaves sled's log waiting for
@@ -23,6 +27,9 @@ use super::{Disk, DiskFuture, Row, Table, VALUE_BYTES_MAX, check_value};
 /// largest rows it stays below.
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 const _: () = assert!(24 * (VALUE_BYTES_MAX + 256) < SEGMENT_BYTES / 4);
+
+/// The file that keeps the mark.
+const MARK_FILE: &str = "synced";
 
 /// Why a data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +78,7 @@ pub struct SledDisk {
     /// sled's data file, opened a second time for `fdatasync`; absent in the test that shows what
     /// happens without.
     data: Option<Arc<File>>,
+    mark: MarkFile,
 }
 
 impl SledDisk {
@@ -97,6 +105,12 @@ impl SledDisk {
     fn open_with(dir: &Path, cache_bytes: u64, fdatasync: bool) -> Result<SledDisk, OpenError> {
         let refused = |source| OpenError::Io { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(refused)?;
+        let mark = MarkFile::open(&dir.join(MARK_FILE)).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => {
+                OpenError::Damaged { dir: dir.to_owned(), detail: error.to_string() }
+            }
+            _ => refused(error),
+        })?;
         let config = sled::Config::new()
             .path(dir)
             .cache_capacity(cache_bytes)
@@ -127,7 +141,7 @@ impl SledDisk {
         let data = File::open(dir.join("db")).map_err(refused)?;
         sync_directory(dir).map_err(refused)?;
         let data = fdatasync.then(|| Arc::new(data));
-        Ok(SledDisk { database, log, meta, chunk, data })
+        Ok(SledDisk { database, log, meta, chunk, data, mark })
     }
 
     fn tree(&self, table: Table) -> &sled::Tree {
@@ -160,8 +174,9 @@ impl Disk for SledDisk {
             .collect()
     }
 
-    fn last(&self, table: Table) -> io::Result<Option<Row>> {
-        Ok(self.tree(table).last()?.map(|(key, value)| (key.to_vec(), value.to_vec())))
+    fn last_until(&self, table: Table, key: &[u8]) -> io::Result<Option<Row>> {
+        let last = self.tree(table).range(..=key).next_back().transpose()?;
+        Ok(last.map(|(key, value)| (key.to_vec(), value.to_vec())))
     }
 
     fn put(&self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
@@ -183,6 +198,23 @@ impl Disk for SledDisk {
                 database.flush()?;
                 data.map_or(Ok(()), |data| data.sync_data())
             });
+            synced.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+        })
+    }
+
+    fn mark(&self) -> Option<Vec<u8>> {
+        self.mark.get()
+    }
+
+    fn put_mark(&self, mark: &[u8]) -> io::Result<()> {
+        check_mark(mark)?;
+        self.mark.put(mark)
+    }
+
+    fn sync_mark(&self) -> DiskFuture<()> {
+        let file = self.mark.file();
+        Box::pin(async move {
+            let synced = tokio::task::spawn_blocking(move || file.sync_data());
             synced.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
         })
     }
@@ -234,95 +266,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CACHE_BYTES: u64 = 8 << 20;
-
-    #[tokio::test]
-    async fn what_was_synced_is_there_after_opening_again() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("made/by/open");
-        let disk = SledDisk::open(&path, CACHE_BYTES).expect("a fresh directory opens");
-        disk.put(Table::Log, b"b", b"2").expect("written");
-        disk.put(Table::Log, b"a", b"1").expect("written");
-        disk.put(Table::Meta, b"a", b"other table").expect("written");
-        disk.put(Table::Log, b"c", b"3").expect("written");
-        disk.remove(Table::Log, b"c").expect("removed");
-        disk.sync().await.expect("synced");
-        drop(disk);
-
-        let disk = SledDisk::open(&path, CACHE_BYTES).expect("opens again");
-        let keys = b"a".to_vec()..=b"z".to_vec();
-        let rows = disk.range(Table::Log, keys.clone(), 10).expect("read");
-        assert_eq!(
-            rows,
-            [(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"2".to_vec())],
-            "ordered by key, without what was removed"
-        );
-        assert_eq!(disk.range(Table::Log, keys, 1).expect("read").len(), 1, "the limit holds");
-        assert_eq!(disk.last(Table::Log).expect("read"), Some((b"b".to_vec(), b"2".to_vec())));
-        assert_eq!(disk.get(Table::Meta, b"a").expect("read"), Some(b"other table".to_vec()));
-        assert_eq!(disk.get(Table::Chunk, b"a").expect("read"), None);
-        assert!(disk.size_bytes() > 0);
-    }
-
-    #[tokio::test]
-    async fn a_second_opening_is_refused_with_the_way_out() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let _disk = SledDisk::open(dir.path(), CACHE_BYTES).expect("opens");
-        let error = SledDisk::open(dir.path(), CACHE_BYTES).expect_err("it is locked");
-        assert!(matches!(error, OpenError::InUse { .. }), "{error}");
-        assert!(error.to_string().contains("stop that process"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_damaged_directory_is_refused_and_left_as_it_is() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        fs::write(dir.path().join("conf"), b"segment_size: nonsense\nversion: 9.9\n00000000")
-            .expect("written");
-        fs::write(dir.path().join("db"), vec![0xA5; 100_000]).expect("written");
-        let error = SledDisk::open(dir.path(), CACHE_BYTES).expect_err("it is damaged");
-        assert!(error.to_string().contains("under a new node id"), "{error}");
-        assert_eq!(fs::metadata(dir.path().join("db")).expect("still there").len(), 100_000);
-    }
-
-    #[test]
-    fn no_page_of_the_largest_rows_leaves_the_synchronised_file() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let disk = SledDisk::open(dir.path(), CACHE_BYTES).expect("opens");
-        let blobs = dir.path().join("blobs");
-        let touched = || fs::metadata(&blobs).expect("sled makes it").modified().expect("a time");
-        let untouched = touched();
-        let value = vec![7; VALUE_BYTES_MAX];
-        let key = |number: u64| number.to_be_bytes();
-        let put = |number| disk.put(Table::Log, &key(number), &value).expect("written");
-        let remove = |number| disk.remove(Table::Log, &key(number)).expect("removed");
-        // Appended and swept from the left, as a log is.
-        (0..200).for_each(put);
-        (0..190).for_each(remove);
-        // Thinned to what makes leaves merge, from either side, and filled up again.
-        (1_000..1_400).for_each(put);
-        (1_000..1_400).filter(|number| number % 6 != 0).for_each(remove);
-        (1_000..1_400).for_each(put);
-        (1_000..1_400).rev().filter(|number| number % 5 != 0).for_each(remove);
-        (1_000..1_400).rev().for_each(put);
-        // All over the place (a full period of a linear congruence).
-        (0..400).map(|step| 2_000 + step * 1_201 % 400).for_each(put);
-        (0..400).map(|step| 2_000 + step * 747 % 400).filter(|n| n % 8 != 0).for_each(remove);
-        (0..400).map(|step| 2_000 + step * 1_201 % 400).for_each(put);
-        disk.database.flush().expect("flushed");
-        assert_eq!(touched(), untouched, "sled wrote a page into a file of its own");
-        let error = disk.put(Table::Log, b"large", &vec![7; VALUE_BYTES_MAX + 1]);
-        assert_eq!(error.expect_err("too large").kind(), io::ErrorKind::InvalidInput);
-    }
-
-    #[test]
-    fn a_directory_that_cannot_be_made_is_refused() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let file = dir.path().join("file");
-        fs::write(&file, b"").expect("written");
-        let error = SledDisk::open(&file.join("below"), CACHE_BYTES).expect_err("not a directory");
-        assert!(matches!(error, OpenError::Io { .. }), "{error}");
-    }
-}
+mod tests;

@@ -116,15 +116,15 @@ struct DiskEntry {
     payload: DiskPayload,
 }
 
-/// Encodes an entry for the disk.
-pub(super) fn encode_entry(entry: &Entry) -> io::Result<Vec<u8>> {
+/// Encodes an entry for the disk, behind what `bytes` holds already.
+pub(super) fn encode_entry(entry: &Entry, bytes: &mut Vec<u8>) -> io::Result<()> {
     let payload = match &entry.payload {
         EntryPayload::Blank => DiskPayload::Blank,
         EntryPayload::Normal(Payload(command)) => DiskPayload::Command(command.clone()),
         EntryPayload::Membership(membership) => DiskPayload::Membership(membership.into()),
     };
     let entry = DiskEntry { id: (&entry.log_id).into(), payload };
-    codec::encode(&entry).map_err(io::Error::other)
+    codec::encode_into(&entry, bytes).map_err(io::Error::other)
 }
 
 /// Decodes an entry from the disk.

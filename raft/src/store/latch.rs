@@ -32,6 +32,15 @@ impl Latch {
         self.failure.get().map(|failure| failure.text.clone())
     }
 
+    fn noted(&self, sync: impl FnOnce(&dyn Disk) -> DiskFuture<()>) -> DiskFuture<()> {
+        if let Err(error) = self.check() {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let sync = sync(&*self.disk);
+        let failure = Arc::clone(&self.failure);
+        Box::pin(async move { note(&failure, sync.await) })
+    }
+
     fn check(&self) -> io::Result<()> {
         match self.failure.get() {
             None => Ok(()),
@@ -70,8 +79,8 @@ impl Disk for Latch {
         self.disk.range(table, keys, limit)
     }
 
-    fn last(&self, table: Table) -> io::Result<Option<Row>> {
-        self.disk.last(table)
+    fn last_until(&self, table: Table, key: &[u8]) -> io::Result<Option<Row>> {
+        self.disk.last_until(table, key)
     }
 
     fn put(&self, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
@@ -85,12 +94,20 @@ impl Disk for Latch {
     }
 
     fn sync(&self) -> DiskFuture<()> {
-        if let Err(error) = self.check() {
-            return Box::pin(std::future::ready(Err(error)));
-        }
-        let sync = self.disk.sync();
-        let failure = Arc::clone(&self.failure);
-        Box::pin(async move { note(&failure, sync.await) })
+        self.noted(|disk| disk.sync())
+    }
+
+    fn mark(&self) -> Option<Vec<u8>> {
+        self.disk.mark()
+    }
+
+    fn put_mark(&self, mark: &[u8]) -> io::Result<()> {
+        self.check()?;
+        note(&self.failure, self.disk.put_mark(mark))
+    }
+
+    fn sync_mark(&self) -> DiskFuture<()> {
+        self.noted(|disk| disk.sync_mark())
     }
 
     fn size_bytes(&self) -> u64 {

@@ -1,13 +1,14 @@
 //! openraft's log storage: entries, vote, and how far the log is committed and purged.
 
+mod book;
 mod open;
 mod tail;
 
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::{Stream, stream};
 use openraft::OptionalSend;
@@ -17,15 +18,14 @@ use openraft::storage::{LeaderBoundedStreamError, RaftLogReader, RaftLogStorage}
 use super::convert::{DiskLogId, DiskVote};
 use super::entries::{self, Entries};
 use super::flusher::Flusher;
-use super::latch::Latch;
+use super::index_of;
 use super::record::{Meta, put_meta};
 use super::sweeper::Sweeper;
-use super::{index_of, lock};
 use crate::disk::Table;
 use crate::machine::Index;
 use crate::planted::{Bug, planted};
 use crate::types::{Entry, IoFlushed, LeaderId, LogId, LogState, TypeConfig, Vote};
-use tail::Tail;
+pub(in crate::store) use book::Book;
 
 /// Entries that are read at once for a peer or for the machine: at most so many, and no more once
 /// they take so many bytes.
@@ -35,34 +35,9 @@ const READ_BYTES_MAX: u64 = 1024 * 1024;
 /// The log on a disk. Clones share it; each is also a reader.
 #[derive(Clone)]
 pub(crate) struct LogStore {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    disk: Arc<Latch>,
+    book: Arc<Book>,
     flusher: Flusher,
     sweeper: Sweeper,
-    state: Mutex<State>,
-    counters: Counters,
-}
-
-/// What is known without asking the disk.
-#[derive(Debug, Default)]
-struct State {
-    vote: Option<Vote>,
-    committed: Option<LogId>,
-    purged: Option<LogId>,
-    /// The index at which the log begins: behind what is purged, 0 in practice if nothing is.
-    first: Index,
-    /// The last entry, or `purged` if there is none.
-    last: Option<LogId>,
-    tail: Tail,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    appended_entries: AtomicU64,
-    appended_bytes: AtomicU64,
 }
 
 /// What the log has done since it was opened, for metrics.
@@ -81,13 +56,42 @@ pub struct LogCounters {
 }
 
 impl LogStore {
+    /// openraft's view of `book`; has removed what it is purged of.
+    pub(in crate::store) fn new(
+        book: Arc<Book>,
+        flusher: Flusher,
+        sweeper: Sweeper,
+    ) -> io::Result<LogStore> {
+        let log = LogStore { book, flusher, sweeper };
+        log.sweep_purged()?;
+        Ok(log)
+    }
+
+    /// Has the rows removed that hold nothing but purged entries.
+    fn sweep_purged(&self) -> io::Result<()> {
+        let (purged, last) = {
+            let state = self.book.state();
+            (state.purged, state.last)
+        };
+        let Some(purged) = purged else { return Ok(()) };
+        let upto = if last > Some(purged) {
+            entries::last_key_before(&*self.book.disk, purged.index + 1)?
+        } else {
+            Some(entries::end_key(purged.index))
+        };
+        if let Some(upto) = upto {
+            self.sweeper.remove(Table::Log, entries::head_key(0), upto);
+        }
+        Ok(())
+    }
+
     /// What the log has done since it was opened.
     pub(crate) fn counters(&self) -> LogCounters {
-        let state = lock(&self.inner.state);
+        let state = self.book.state();
         LogCounters {
-            appended_entries: self.inner.counters.appended_entries.load(Ordering::Relaxed),
-            appended_bytes: self.inner.counters.appended_bytes.load(Ordering::Relaxed),
-            syncs: self.inner.flusher.syncs(),
+            appended_entries: self.book.counters.appended_entries.load(Ordering::Relaxed),
+            appended_bytes: self.book.counters.appended_bytes.load(Ordering::Relaxed),
+            syncs: self.flusher.syncs(),
             last_index: index_of(state.last.as_ref()).unwrap_or(0),
             purged_index: index_of(state.purged.as_ref()).unwrap_or(0),
         }
@@ -96,10 +100,9 @@ impl LogStore {
     /// The entries of `first ≤ index < end` that the log holds: all of them, or with `limited`
     /// some from the first on.
     fn read(&self, first: Index, end: Index, limited: bool) -> io::Result<Vec<Entry>> {
-        let Inner { disk, sweeper, state, .. } = &*self.inner;
-        let _whole_entries = sweeper.hold_off();
+        let _whole_entries = self.sweeper.hold_off();
         let (first, end, cached) = {
-            let state = lock(state);
+            let state = self.book.state();
             let first = first.max(state.first);
             let mut end = end.min(next_index(state.last.as_ref()));
             if limited {
@@ -110,14 +113,14 @@ impl LogStore {
         let uncached_end = cached.first().map_or(end, |entry| entry.log_id.index);
         let mut read = Vec::new();
         let mut bytes = 0;
-        let mut on_disk = Entries::new(&**disk, first, uncached_end.saturating_sub(1));
-        while first < uncached_end
-            && let Some((entry, entry_bytes)) = on_disk.next()?
-        {
-            read.push(entry);
-            bytes += entry_bytes;
-            if limited && bytes >= READ_BYTES_MAX {
-                break;
+        if first < uncached_end {
+            let mut on_disk = Entries::new(&*self.book.disk, first, uncached_end - 1)?;
+            while let Some((entry, entry_bytes)) = on_disk.next()? {
+                read.push(entry);
+                bytes += entry_bytes;
+                if limited && bytes >= READ_BYTES_MAX {
+                    break;
+                }
             }
         }
         for entry in cached {
@@ -199,7 +202,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
         let steps = stream::unfold(Some((self.clone(), first)), move |step| async move {
             let (log, first) = step?;
             let entries = log.read(first, end, true);
-            let vote = lock(&log.inner.state).vote;
+            let vote = log.book.state().vote;
             if !vote.is_some_and(|vote| vote.committed && vote.leader_id == leader) {
                 let changed = LeaderChanged::new(leader, vote).into();
                 return Some((stream::iter(vec![Err(changed)]), None));
@@ -216,7 +219,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        Ok(lock(&self.inner.state).vote)
+        Ok(self.book.state().vote)
     }
 }
 
@@ -224,7 +227,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = LogStore;
 
     async fn get_log_state(&mut self) -> io::Result<LogState> {
-        let state = lock(&self.inner.state);
+        let state = self.book.state();
         Ok(LogState { last_purged_log_id: state.purged, last_log_id: state.last })
     }
 
@@ -235,7 +238,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     /// Durable when it returns (Raft paper, figure 2: votes are persisted before answering).
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         {
-            let mut state = lock(&self.inner.state);
+            let mut state = self.book.state();
             // A vote that went back could elect two leaders in one term. `None` from the
             // comparison is the same term for another candidate.
             if let Some(current) = &state.vote
@@ -243,28 +246,28 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             {
                 return Err(refused(format!("a vote must not go back from {current} to {vote}")));
             }
-            put_meta(&*self.inner.disk, Meta::Vote, &DiskVote::from(vote))?;
+            self.book.write_noted(&mut state)?;
+            put_meta(&*self.book.disk, Meta::Vote, &DiskVote::from(vote))?;
             state.vote = Some(*vote);
         }
         if planted(Bug::VoteNotSynced) {
-            self.inner.flusher.sync_lazily();
+            self.flusher.sync_lazily();
             return Ok(());
         }
-        self.inner.flusher.sync().await
+        self.flusher.sync().await
     }
 
-    /// Durable within a moment. Losing it costs nothing but a later start of local reads: the
-    /// entries themselves are in the log.
+    /// Told by the next mark, within a moment. Losing it costs nothing but a later start of local
+    /// reads: the entries themselves are in the log.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
         let Some(committed) = committed else { return Ok(()) };
-        put_meta(&*self.inner.disk, Meta::Committed, &DiskLogId::from(&committed))?;
-        lock(&self.inner.state).committed = Some(committed);
-        self.inner.flusher.sync_lazily();
+        self.book.state().committed = Some(committed);
+        self.flusher.sync_lazily();
         Ok(())
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        Ok(lock(&self.inner.state).committed)
+        Ok(self.book.state().committed)
     }
 
     async fn append<I>(&mut self, entries: I, appended: IoFlushed) -> io::Result<()>
@@ -272,42 +275,26 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let Inner { disk, state, counters, flusher, .. } = &*self.inner;
         for entry in entries {
+            let last = self.book.state().last;
+            if last.is_some_and(|last| entry.log_id.index != last.index + 1 || entry.log_id <= last)
             {
-                let state = lock(state);
-                let fits = match &state.last {
-                    None => true,
-                    Some(last) => entry.log_id.index == last.index + 1 && entry.log_id > *last,
-                };
-                if !fits {
-                    return Err(refused(format!(
-                        "entry {} must not follow {:?}: the log would have a hole",
-                        entry.log_id, state.last
-                    )));
-                }
+                return Err(refused(format!(
+                    "entry {} must not follow {last:?}: the log would have a hole",
+                    entry.log_id
+                )));
             }
-            let bytes = entries::put(&**disk, &entry)?;
-            counters.appended_entries.fetch_add(1, Ordering::Relaxed);
-            counters.appended_bytes.fetch_add(bytes, Ordering::Relaxed);
-            let mut state = lock(state);
-            if state.last.is_none() {
-                state.first = entry.log_id.index;
-            }
-            state.last = Some(entry.log_id);
-            state.tail.push(entry);
+            self.book.note(entry)?;
         }
-        flusher.append_written(appended);
+        self.flusher.append_noted(appended);
         Ok(())
     }
 
     async fn truncate_after(&mut self, kept: Option<LogId>) -> io::Result<()> {
-        let Inner { disk, state, sweeper, flusher, .. } = &*self.inner;
         let first = next_index(kept.as_ref());
-        let end = {
-            let mut state = lock(state);
-            let end = next_index(state.last.as_ref());
-            if first >= end {
+        {
+            let mut state = self.book.state();
+            if first >= next_index(state.last.as_ref()) {
                 return Ok(());
             }
             if let Some(committed) = &state.committed
@@ -317,32 +304,35 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                     "entry {first} must not be truncated: the log is committed up to {committed}"
                 )));
             }
+            self.book.write_noted(&mut state)?;
             state.tail.truncate(first);
             state.last = kept.or(state.purged);
-            end
-        };
-        // From the end backwards: whatever a crash leaves of this has no hole.
-        for index in (first..end).rev() {
-            let _no_readers = sweeper.removing();
-            entries::remove(&**disk, index)?;
         }
-        flusher.sync().await
+        // The mark first, durably: the disk will hold less than the mark has said so far.
+        self.flusher.sync_and_mark().await?;
+        // From the end backwards: whatever a crash leaves of this has no hole.
+        loop {
+            let _no_readers = self.sweeper.removing();
+            if entries::truncate_step(&*self.book.disk, first)? {
+                break;
+            }
+        }
+        self.flusher.sync().await
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        let Inner { disk, state, sweeper, flusher, .. } = &*self.inner;
-        let first = {
-            let state = lock(state);
+        {
+            let mut state = self.book.state();
             if state.purged.is_some_and(|purged| purged >= upto) {
                 return Ok(());
             }
-            state.first
-        };
-        // The marker first, durably; the rows behind it may go at leisure.
-        put_meta(&**disk, Meta::Purged, &DiskLogId::from(&upto))?;
-        flusher.sync().await?;
+            self.book.write_noted(&mut state)?;
+            // The marker first, durably; the rows behind it may go at leisure.
+            put_meta(&*self.book.disk, Meta::Purged, &DiskLogId::from(&upto))?;
+        }
+        self.flusher.sync().await?;
         {
-            let mut state = lock(state);
+            let mut state = self.book.state();
             state.purged = Some(upto);
             state.first = state.first.max(upto.index + 1);
             state.tail.purge(upto.index);
@@ -350,8 +340,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 state.last = Some(upto);
             }
         }
-        sweeper.remove(Table::Log, entries::head_key(first), entries::end_key(upto.index));
-        Ok(())
+        self.sweep_purged()
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`sweeper`] | removes what is obsolete, in small steps |
 //! | [`entries`] | log entries as rows |
 //! | [`log`] | openraft's log storage |
+//! | [`mark`] | what the disk must hold, kept apart from its tables |
 //! | [`snapshot`] | snapshots as chunks: building, receiving, reading |
 //! | [`machine`] | openraft's state machine around a [`Machine`](crate::machine::Machine) |
 //! | [`identity`] | whose disk this is |
@@ -25,6 +26,7 @@ pub mod journal;
 mod latch;
 pub mod log;
 pub(crate) mod machine;
+mod mark;
 mod record;
 pub(crate) mod snapshot;
 mod sweeper;
@@ -40,7 +42,7 @@ use crate::types::LogId;
 use flusher::Flusher;
 use identity::IdentityStore;
 use latch::Latch;
-use log::LogStore;
+use log::{Book, LogStore};
 use snapshot::SnapshotStore;
 use sweeper::Sweeper;
 
@@ -64,14 +66,17 @@ impl Store {
     ///
     /// # Errors
     /// `InvalidData`, with what is wrong and what to do, when a record is damaged, the log has a
-    /// hole, or log and snapshot do not meet; otherwise what the disk says.
+    /// hole, log and snapshot do not meet, or something that was acknowledged is missing; otherwise
+    /// what the disk says.
     pub(crate) async fn open(disk: Arc<dyn Disk>, fresh_disk_id: Uuid) -> io::Result<Store> {
         let latch = Arc::new(Latch::new(disk));
-        let flusher = Flusher::start(Arc::clone(&latch));
+        // Before anything is written or removed: the disk must hold what its mark says.
+        let book = Arc::new(Book::open(&latch)?);
+        let flusher = Flusher::start(Arc::clone(&book));
         let sweeper = Sweeper::start(Arc::clone(&latch));
         let snapshots = SnapshotStore::open(&latch, &flusher, &sweeper)?;
-        let log = LogStore::open(&latch, &flusher, &sweeper)?;
-        log.check_against_snapshot(snapshots.last_log_id())?;
+        book.check_against_snapshot(snapshots.last_log_id())?;
+        let log = LogStore::new(book, flusher.clone(), sweeper)?;
         let identity = IdentityStore::open(&latch, &flusher, fresh_disk_id).await?;
         Ok(Store { log, snapshots, identity, latch, flusher })
     }
@@ -102,13 +107,17 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// An error that says which record is wrong and what to do about it.
 fn damaged(table: Table, key: &[u8], what: impl std::fmt::Display) -> io::Error {
-    let key = record::readable(table, key);
+    untrusted(format_args!("the {} on this disk is damaged: {what}", record::readable(table, key)))
+}
+
+/// An error that says what is wrong with the disk's content and what to do about it.
+fn untrusted(what: impl std::fmt::Display) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
         format!(
-            "the {key} on this disk is damaged: {what}. This replica's data can no longer be \
-             trusted. Move its data directory aside and keep it; then remove the replica from the \
-             cluster and add a new one under a new node id, with an empty directory"
+            "{what}. This replica's data can no longer be trusted. Move its data directory aside \
+             and keep it; then remove the replica from the cluster and add a new one under a new \
+             node id, with an empty directory"
         ),
     )
 }

@@ -14,7 +14,8 @@ use super::damaged;
 use crate::codec;
 use crate::disk::{Disk, Table, VALUE_BYTES_MAX};
 
-const VERSION: u8 = 1;
+/// 1 had one entry in each row of the log, and a record `committed`.
+const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 5;
 
 /// The largest body of a record.
@@ -24,7 +25,6 @@ pub(super) const BODY_BYTES_MAX: usize = VALUE_BYTES_MAX - HEADER_BYTES;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meta {
     Vote,
-    Committed,
     Purged,
     Snapshot,
     Identity,
@@ -34,7 +34,6 @@ impl Meta {
     pub(super) fn key(self) -> &'static [u8] {
         match self {
             Meta::Vote => b"vote",
-            Meta::Committed => b"committed",
             Meta::Purged => b"purged",
             Meta::Snapshot => b"snapshot",
             Meta::Identity => b"identity",
@@ -92,11 +91,12 @@ pub(super) fn unseal<'a>(table: Table, key: &[u8], value: &'a [u8]) -> io::Resul
         ));
     }
     if version != VERSION {
+        let age = if version > VERSION { "newer" } else { "older" };
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!(
                 "the {} on this disk is of version {version}, this program knows {VERSION}: start \
-                 the newer program that wrote it",
+                 the {age} program that wrote it",
                 readable(table, key)
             ),
         ));

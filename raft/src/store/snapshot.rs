@@ -174,7 +174,9 @@ impl SnapshotStore {
         flusher: &Flusher,
         sweeper: &Sweeper,
     ) -> io::Result<SnapshotStore> {
-        let last = disk.last(Table::Chunk)?.and_then(|(key, _)| number_at(&key));
+        let last = disk
+            .last_until(Table::Chunk, &last_key(u64::MAX))?
+            .and_then(|(key, _)| number_at(&key));
         let pointer: Option<Pointer> = get_meta(&**disk, Meta::Snapshot)?;
         let number = pointer.as_ref().map(|pointer| pointer.number);
         if let Some(last) = last {

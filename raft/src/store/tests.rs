@@ -5,6 +5,7 @@
 
 mod crash;
 mod damage;
+mod damaged_file;
 mod faults;
 mod log;
 mod machine;

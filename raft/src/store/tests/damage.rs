@@ -26,7 +26,7 @@ async fn no_damaged_record_is_ever_accepted() {
     while has(Table::Log, 8) < 15
         || has(Table::Log, 12) < 3
         || has(Table::Chunk, 12) < 3
-        || !(meta(b"purged") && meta(b"committed"))
+        || !meta(b"purged")
     {
         script.step().await.expect("the disk is healthy");
         // Obsolete rows may be damaged without anybody noticing, so wait until they are swept.
@@ -71,7 +71,7 @@ async fn no_damaged_record_is_ever_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_row_within_the_log_or_the_snapshot_is_noticed_too() {
+async fn a_lost_row_of_the_log_or_the_snapshot_is_noticed_too() {
     let seed = 11;
     let disk = SimulatedDisk::recording(seed);
     let mut script = Script::new(disk.clone(), seed).await.expect("an empty disk opens");
@@ -81,14 +81,12 @@ async fn a_lost_row_within_the_log_or_the_snapshot_is_noticed_too() {
         // Until what is purged is swept: nobody misses that.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
+    script.store.close().await.expect("closed");
     let steps = disk.steps();
     let rows = disk.rows();
-    // A log that ends earlier is as good as one that was never longer.
-    let last = rows.iter().rfind(|(table, ..)| *table == Table::Log).expect("there are some");
-    let last = last.1[..8].to_vec();
     let mut lost = 0;
     for (table, key, _) in &rows {
-        if *table == Table::Meta || *table == Table::Log && key.starts_with(&last) {
+        if *table == Table::Meta {
             continue;
         }
         let image = disk.image_at(steps, Loss::Kept, 0);
@@ -96,7 +94,8 @@ async fn a_lost_row_within_the_log_or_the_snapshot_is_noticed_too() {
         let error = reopen(image).await.err().unwrap_or_else(|| {
             panic!("seed {seed}: the loss of {table:?} {key:02x?} was not noticed")
         });
-        assert!(error.to_string().contains("missing"), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("missing") || said.contains("has acknowledged"), "{error}");
         assert!(error.to_string().contains("new node id"), "it says what to do: {error}");
         lost += 1;
     }

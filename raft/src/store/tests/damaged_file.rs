@@ -1,0 +1,143 @@
+//! Damage in sled's file, near its end above all: sled takes that for a write that a crash has cut
+//! short, and drops what was acknowledged. The mark notices.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use openraft::storage::{RaftLogReader, RaftLogStorage};
+use tempfile::TempDir;
+
+use super::toy::{self, append, entry, vote};
+use crate::disk::sled::{OpenError, SledDisk};
+use crate::types::{Entry, Vote};
+
+const CACHE_BYTES: u64 = 16 << 20;
+/// How much a sector, or a drive's larger unit, takes with it.
+const SCARS_BYTES: [usize; 3] = [1, 512, 4096];
+const SCARS: usize = 120;
+
+/// What a closed store has acknowledged.
+struct Acknowledged {
+    dir: TempDir,
+    data: Vec<u8>,
+    vote: Vote,
+    entries: Vec<Entry>,
+}
+
+/// A store that was written, stopped and left in good order.
+async fn closed(entries: u64) -> Acknowledged {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let disk = SledDisk::open(dir.path(), CACHE_BYTES).expect("opens");
+    let mut store = toy::open(disk).await.expect("opens");
+    let entries: Vec<_> = (0..entries).map(|index| entry(1 + index / 50, index, 300)).collect();
+    for (number, run) in (1..).zip(entries.chunks(7)) {
+        append(&mut store.log, run.to_vec()).await.expect("appended");
+        if number % 5 == 0 {
+            store.log.save_vote(&vote(100 + number, 1)).await.expect("saved");
+        }
+    }
+    let last = vote(1000, 2);
+    store.log.save_vote(&last).await.expect("saved");
+    store.close().await.expect("closed");
+    drop(store);
+    let data = tokio::time::timeout(Duration::from_secs(10), async {
+        // The tasks of the store end by themselves.
+        loop {
+            match SledDisk::open(dir.path(), CACHE_BYTES) {
+                Ok(disk) => break drop(disk),
+                Err(OpenError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        fs::read(dir.path().join("db")).expect("read")
+    });
+    let data = data.await.expect("it is let go of");
+    Acknowledged { dir, data, vote: last, entries }
+}
+
+/// How a damaged store was found.
+#[derive(Debug, PartialEq)]
+enum Found {
+    Refused(String),
+    Whole,
+    Less,
+}
+
+/// Opens a copy of the directory with other contents of sled's file.
+async fn found(acknowledged: &Acknowledged, data: &[u8], with_mark: bool) -> Found {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    copy(acknowledged.dir.path(), dir.path(), with_mark);
+    fs::write(dir.path().join("db"), data).expect("written");
+    let disk = match SledDisk::open(dir.path(), CACHE_BYTES) {
+        Ok(disk) => disk,
+        Err(error) => return Found::Refused(error.to_string()),
+    };
+    let store = match toy::open(disk).await {
+        Ok(store) => store,
+        Err(error) => return Found::Refused(error.to_string()),
+    };
+    let vote = store.log.clone().read_vote().await.expect("in memory");
+    let entries = toy::read_all(&store.log).await;
+    let whole = vote == Some(acknowledged.vote)
+        && entries.is_ok_and(|entries| entries == acknowledged.entries);
+    if whole { Found::Whole } else { Found::Less }
+}
+
+fn copy(from: &Path, to: &Path, with_mark: bool) {
+    for name in ["conf", "synced"] {
+        if with_mark || name != "synced" {
+            fs::copy(from.join(name), to.join(name)).expect("copied");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_damage_to_the_file_makes_a_replica_forget() {
+    let acknowledged = closed(200).await;
+    assert_eq!(found(&acknowledged, &acknowledged.data, true).await, Found::Whole);
+    let used = 1 + acknowledged.data.iter().rposition(|byte| *byte != 0).expect("it was written");
+    let (mut refused, mut whole, mut forgotten) = (0, 0, 0);
+    for scar in 0..SCARS {
+        let bytes = SCARS_BYTES[scar % SCARS_BYTES.len()];
+        let at = used * scar / SCARS;
+        let mut data = acknowledged.data.clone();
+        let end = data.len().min(at + bytes);
+        data[at..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        let context = format!("{bytes} bytes at {at} of {used}");
+        match found(&acknowledged, &data, true).await {
+            Found::Refused(why) => {
+                assert!(why.contains("new node id"), "{context}: {why}");
+                refused += 1;
+            }
+            Found::Whole => whole += 1,
+            Found::Less => panic!("{context}: it has forgotten something and starts"),
+        }
+        if scar % 4 == 0 {
+            forgotten += usize::from(found(&acknowledged, &data, false).await == Found::Less);
+        }
+    }
+    println!("{refused} refused, {whole} of no consequence; without the mark {forgotten} forgot");
+    assert!(refused > SCARS / 2, "only {refused} were noticed");
+    assert!(forgotten > SCARS / 16, "the mark would not be missed: {forgotten}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_cut_is_refused() {
+    let acknowledged = closed(100).await;
+    let used = 1 + acknowledged.data.iter().rposition(|byte| *byte != 0).expect("it was written");
+    for step in 0..40 {
+        let mut data = acknowledged.data.clone();
+        let at = used * step / 40;
+        // Cut short, or zeroes instead of what was there.
+        if step % 2 == 0 {
+            data.truncate(at)
+        } else {
+            data[at..].fill(0)
+        }
+        match found(&acknowledged, &data, true).await {
+            Found::Refused(why) => assert!(why.contains("new node id"), "{why}"),
+            found => panic!("cut at {at} of {used}: {found:?}"),
+        }
+    }
+}
