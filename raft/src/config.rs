@@ -104,6 +104,9 @@ impl Config {
             enable_pre_vote: Some(true),
             // A restarted leader stands for election like anybody else.
             enable_leader_restore: Some(false),
+            // A follower that has forgotten what it acknowledged may have forgotten its vote too: it
+            // refuses to start (store::mark), and is not to be fed again as if nothing had happened.
+            allow_log_reversion: Some(false),
             backoff: "50ms 100ms 200ms ...500ms".into(),
             ..openraft::Config::default()
         }

@@ -86,8 +86,8 @@ impl Mark {
         }
         if held.last < self.last {
             return Err(untrusted(format_args!(
-                "the data on this disk is damaged: its log ends at {}, but this replica has \
-                 acknowledged {}",
+                "the data on this disk is damaged: the last entry of its log is {}, but this replica \
+                 has acknowledged {}",
                 display(held.last),
                 display(self.last)
             )));

@@ -15,7 +15,6 @@ use crate::types::{Entry, Vote};
 const CACHE_BYTES: u64 = 16 << 20;
 /// How much a sector, or a drive's larger unit, takes with it.
 const SCARS_BYTES: [usize; 3] = [1, 512, 4096];
-const SCARS: usize = 120;
 
 /// What a closed store has acknowledged.
 struct Acknowledged {
@@ -26,11 +25,12 @@ struct Acknowledged {
 }
 
 /// A store that was written, stopped and left in good order.
-async fn closed(entries: u64) -> Acknowledged {
+async fn closed(entries: u64, entry_bytes: usize) -> Acknowledged {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let disk = SledDisk::open(dir.path(), CACHE_BYTES).expect("opens");
     let mut store = toy::open(disk).await.expect("opens");
-    let entries: Vec<_> = (0..entries).map(|index| entry(1 + index / 50, index, 300)).collect();
+    let entries: Vec<_> =
+        (0..entries).map(|index| entry(1 + index / 50, index, entry_bytes)).collect();
     for (number, run) in (1..).zip(entries.chunks(7)) {
         append(&mut store.log, run.to_vec()).await.expect("appended");
         if number % 5 == 0 {
@@ -94,18 +94,23 @@ fn copy(from: &Path, to: &Path, with_mark: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_damage_to_the_file_makes_a_replica_forget() {
-    let acknowledged = closed(200).await;
-    assert_eq!(found(&acknowledged, &acknowledged.data, true).await, Found::Whole);
+    // Within the file's first segment, and over several.
+    damage_all_over(&closed(200, 300).await, 90).await;
+    damage_all_over(&closed(400, 12_000).await, 45).await;
+}
+
+async fn damage_all_over(acknowledged: &Acknowledged, scars: usize) {
+    assert_eq!(found(acknowledged, &acknowledged.data, true).await, Found::Whole);
     let used = 1 + acknowledged.data.iter().rposition(|byte| *byte != 0).expect("it was written");
     let (mut refused, mut whole, mut forgotten) = (0, 0, 0);
-    for scar in 0..SCARS {
+    for scar in 0..scars {
         let bytes = SCARS_BYTES[scar % SCARS_BYTES.len()];
-        let at = used * scar / SCARS;
+        let at = used * scar / scars;
         let mut data = acknowledged.data.clone();
         let end = data.len().min(at + bytes);
         data[at..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
         let context = format!("{bytes} bytes at {at} of {used}");
-        match found(&acknowledged, &data, true).await {
+        match found(acknowledged, &data, true).await {
             Found::Refused(why) => {
                 assert!(why.contains("new node id"), "{context}: {why}");
                 refused += 1;
@@ -114,17 +119,17 @@ async fn no_damage_to_the_file_makes_a_replica_forget() {
             Found::Less => panic!("{context}: it has forgotten something and starts"),
         }
         if scar % 4 == 0 {
-            forgotten += usize::from(found(&acknowledged, &data, false).await == Found::Less);
+            forgotten += usize::from(found(acknowledged, &data, false).await == Found::Less);
         }
     }
     println!("{refused} refused, {whole} of no consequence; without the mark {forgotten} forgot");
-    assert!(refused > SCARS / 2, "only {refused} were noticed");
-    assert!(forgotten > SCARS / 16, "the mark would not be missed: {forgotten}");
+    assert!(refused > scars / 2, "only {refused} were noticed");
+    assert!(forgotten > scars / 16, "the mark would not be missed: {forgotten}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_was_cut_is_refused() {
-    let acknowledged = closed(100).await;
+    let acknowledged = &closed(100, 300).await;
     let used = 1 + acknowledged.data.iter().rposition(|byte| *byte != 0).expect("it was written");
     for step in 0..40 {
         let mut data = acknowledged.data.clone();
@@ -135,7 +140,7 @@ async fn a_file_that_was_cut_is_refused() {
         } else {
             data[at..].fill(0)
         }
-        match found(&acknowledged, &data, true).await {
+        match found(acknowledged, &data, true).await {
             Found::Refused(why) => assert!(why.contains("new node id"), "{why}"),
             found => panic!("cut at {at} of {used}: {found:?}"),
         }
