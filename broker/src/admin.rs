@@ -253,11 +253,11 @@ impl Service {
             ("pageCacheLockTimeMills", zero()),
             ("earliestMessageTimeStamp", earliest_ms.unwrap_or(-1).to_string()),
             ("commitLogDiskRatio", format!("{:.4}", stats.disk_used_ratio)),
-            ("commitLogMinOffset", zero()),
+            ("commitLogMinOffset", stats.log_start.to_string()),
             ("commitLogMaxOffset", stats.log_end.to_string()),
-            // Nothing is acknowledged, or counted here, before it is synced and can be read.
+            // Nothing is acknowledged, or counted here, before it can be read.
             ("dispatchBehindBytes", zero()),
-            ("remainHowManyDataToFlush", "0 B".to_owned()),
+            ("remainHowManyDataToFlush", format!("{} B", stats.unsynced_bytes)),
             // Of today and yesterday there is nothing to tell but since when the broker runs.
             ("msgPutTotalYesterdayMorning", zero()),
             ("msgPutTotalTodayMorning", zero()),

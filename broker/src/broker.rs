@@ -32,7 +32,7 @@ use crate::offsets::Offsets;
 use crate::running::Running;
 use crate::schedule::Schedule;
 use crate::service::{Service, now_ms};
-use crate::store::{Recovery, Store, StoreError, StoreOptions};
+use crate::store::{Recovery, Store, StoreError};
 use crate::topic_file::TopicFile;
 
 /// Why a broker did not start.
@@ -164,7 +164,7 @@ impl Broker {
         let service = Arc::new(opened.service(config, adopter, store_host));
         tracing::info!(
             %addr, advertised, incarnation, messages = recovery.messages,
-            log_end = recovery.end_offset, "broker started"
+            log_end = recovery.end_offset, replayed_from = recovery.replayed_from, "broker started"
         );
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let running =
@@ -266,11 +266,7 @@ fn open(
     let (topics, groups, offsets, schedule) = tables().map_err(StartError::Tables)?;
     let held_per_connection = config.max_in_flight - config.max_in_flight / 4;
     let held = Arc::new(Held::new(config.max_held_pulls, held_per_connection));
-    let options = StoreOptions {
-        segment_bytes: config.segment_bytes,
-        max_pending_bytes: config.max_pending_bytes,
-        log_id: data_dir.log_id,
-    };
+    let options = config.store_options(data_dir.log_id);
     let (directory, incarnation) = (data_dir.path.clone(), data_dir.incarnation);
     // The store keeps the lock: however the broker ends, nobody else opens the directory before
     // the log's writer has gone.

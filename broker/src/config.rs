@@ -1,9 +1,13 @@
 //! What a broker is told at its start.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::store::StoreOptions;
+use crate::store::flush::Flush;
+use crate::store::retention::Retention;
 use crate::store::tags::DELAY_LEVELS_MS;
 use crate::topics;
 
@@ -18,8 +22,18 @@ const DELAY_MAX_MS: i64 = 30 * 24 * 3_600_000;
 /// Bytes of a stored message besides its body, at most: properties, topic, fixed part, mark.
 const MESSAGE_OVERHEAD_BYTES: u64 = 64 * 1024;
 
+/// When a send is acknowledged (RocketMQ's `flushDiskType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlushMode {
+    /// Once it is on disk.
+    Sync,
+    /// Once the system has it; it is on disk at most about `flush-interval` later.
+    Async,
+}
+
 /// Configuration of a broker. Every field has a default but the name replicas.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct BrokerConfig {
     /// HTTP addresses of the name replicas, `http://host:port`.
@@ -50,6 +64,18 @@ pub struct BrokerConfig {
     pub max_message_bytes: usize,
     /// Size of a commit log segment, in bytes.
     pub segment_bytes: u64,
+    /// When a send is acknowledged.
+    pub flush: FlushMode,
+    /// With asynchronous flush: between two syncs of the log, in ms.
+    pub flush_interval_ms: u64,
+    /// Messages stay for so long at least, in ms; then they go with their segment.
+    pub retention_ms: u64,
+    /// With more than this share of the disk used, the oldest segments go whatever their age.
+    pub disk_clean_above: f64,
+    /// With more than this share of the disk used, sends are refused.
+    pub disk_refuse_above: f64,
+    /// Queues and index are made durable so often, in ms: a start replays about as much of the log.
+    pub checkpoint_interval_ms: u64,
     /// Most bytes of messages that wait to be synced; beyond it sends are answered "busy".
     pub max_pending_bytes: usize,
     /// Delays of the levels from 1 on, in ms.
@@ -92,6 +118,12 @@ impl Default for BrokerConfig {
             max_topics: 10_000,
             max_message_bytes: 4 * 1024 * 1024,
             segment_bytes: 1 << 30,
+            flush: FlushMode::Sync,
+            flush_interval_ms: 500,
+            retention_ms: 72 * 3_600_000,
+            disk_clean_above: 0.85,
+            disk_refuse_above: 0.90,
+            checkpoint_interval_ms: 5_000,
             max_pending_bytes: 64 * 1024 * 1024,
             delay_levels_ms: DELAY_LEVELS_MS.to_vec(),
             max_groups: 10_000,
@@ -118,6 +150,26 @@ pub struct ConfigError {
 }
 
 impl BrokerConfig {
+    /// How the store of this broker behaves, whose log has this id.
+    pub(crate) fn store_options(&self, log_id: u64) -> StoreOptions {
+        let interval = Duration::from_millis(self.flush_interval_ms);
+        StoreOptions {
+            segment_bytes: self.segment_bytes,
+            max_pending_bytes: self.max_pending_bytes,
+            flush: match self.flush {
+                FlushMode::Sync => Flush::Sync,
+                FlushMode::Async => Flush::Async { interval },
+            },
+            checkpoint_every: Duration::from_millis(self.checkpoint_interval_ms),
+            retention: Retention {
+                age: Duration::from_millis(self.retention_ms),
+                clean_above: self.disk_clean_above,
+                refuse_above: self.disk_refuse_above,
+            },
+            ..StoreOptions::of(log_id)
+        }
+    }
+
     /// Checks what can be checked without touching anything.
     pub fn check(&self) -> Result<(), ConfigError> {
         let error = |field, problem: String| Err(ConfigError { field, problem });
@@ -174,6 +226,26 @@ impl BrokerConfig {
                 return error(field, format!("must be at least {least}"));
             }
         }
+        let longest_delay = self.delay_levels_ms.iter().copied().max().unwrap_or_default();
+        if self.retention_ms <= longest_delay.unsigned_abs() {
+            let problem = format!(
+                "must be longer than the longest delay level ({longest_delay} ms): delayed messages \
+                 would go before they are due"
+            );
+            return error("retention", problem);
+        }
+        if self.flush_interval_ms == 0 || self.checkpoint_interval_ms == 0 {
+            return error(
+                "flush-interval",
+                "and `checkpoint-interval` must be at least 1 ms".into(),
+            );
+        }
+        if !(0.0..=1.0).contains(&self.disk_clean_above)
+            || !(self.disk_clean_above..=1.0).contains(&self.disk_refuse_above)
+        {
+            let problem = "must be from 0 to 1, and `disk-refuse-above` from there to 1";
+            return error("disk-clean-above", problem.into());
+        }
         if self.max_connections == 0 || self.idle_ms == 0 {
             return error("connections-max", "and `idle-ms` must be at least 1".into());
         }
@@ -190,7 +262,11 @@ mod tests {
         let good = BrokerConfig { namesrv: vec!["http://n:8876".into()], ..Default::default() };
         assert_eq!(good.check(), Ok(()));
         type Change = fn(&mut BrokerConfig);
-        let wrong: [(&str, Change); 12] = [
+        let wrong: [(&str, Change); 16] = [
+            ("retention", |config| config.retention_ms = 7_200_000),
+            ("flush-interval", |config| config.flush_interval_ms = 0),
+            ("disk-clean-above", |config| config.disk_clean_above = 0.95),
+            ("disk-clean-above", |config| config.disk_refuse_above = 1.5),
             ("delay-levels", |config| config.delay_levels_ms.clear()),
             ("in-flight-max", |config| config.max_in_flight = 3),
             ("namesrv", |config| config.namesrv.clear()),

@@ -15,10 +15,11 @@
 //! | [`topics`], `topic_file.rs`, `groups.rs`, `offsets.rs` | persisted tables; `table_file.rs`, `durable.rs`: how |
 //! | `adopt.rs` | topics that the name cluster knows before the broker does |
 //! | `gate.rs` | a bound on work at once and waiting |
-//! | [`store`] | the commit log, consume queues and index |
+//! | [`store`] | the commit log, and what is built from it: consume queues, index; retention |
 //!
 //! The path of a send: `requests.rs` → `send.rs` (judged, topic found or made) → `store` (queued;
-//! the writer gives it its offsets, writes the batch, syncs) → the answer with its message id. The
+//! the writer gives it its offsets, writes the batch, syncs; then queues and index know it) → the
+//! answer with its message id. The
 //! path of a pull: `pull.rs` (judged) → `store` (a slice of the log) → the answer; or, if there is
 //! nothing yet, a place in `held.rs` until the store tells of an arrival.
 
@@ -52,5 +53,5 @@ mod topic_file;
 pub mod topics;
 
 pub use broker::{Broker, Exit, StartError};
-pub use config::{BrokerConfig, ConfigError};
+pub use config::{BrokerConfig, ConfigError, FlushMode};
 pub use data_dir::{DataDirError, log_id};

@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::service::Service;
+use crate::service::{Service, now_ms};
 use crate::topics::{self, RETRY_PREFIX};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,6 +85,8 @@ pub(crate) struct Metrics {
     topics: Gauge,
     groups: Gauge,
     storage_bytes: Gauge,
+    flush_behind_bytes: Gauge,
+    message_reserve_ms: Gauge,
 }
 
 impl Metrics {
@@ -112,6 +114,8 @@ impl Metrics {
             topics: Gauge::default(),
             groups: Gauge::default(),
             storage_bytes: Gauge::default(),
+            flush_behind_bytes: Gauge::default(),
+            message_reserve_ms: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -135,6 +139,10 @@ impl Metrics {
         registry.register("topic_number", "Topics", self.topics.clone());
         registry.register("consumer_group_number", "Consumer groups", self.groups.clone());
         registry.register("storage_size", "Bytes of the commit log", self.storage_bytes.clone());
+        let help = "Bytes of the commit log that are not synced yet";
+        registry.register("storage_flush_behind_bytes", help, self.flush_behind_bytes.clone());
+        let help = "Age of the oldest message, in ms";
+        registry.register("storage_message_reserve_time", help, self.message_reserve_ms.clone());
     }
 
     /// Messages for a topic have been stored.
@@ -217,7 +225,11 @@ impl Service {
         gauge(&metrics.topics, self.topics.table().topics.len() as u64);
         gauge(&metrics.groups, self.groups.table().groups.len() as u64);
         let stats = self.reader.stats();
-        gauge(&metrics.storage_bytes, stats.log_end);
+        gauge(&metrics.storage_bytes, stats.log_end - stats.log_start);
+        gauge(&metrics.flush_behind_bytes, stats.unsynced_bytes);
+        let earliest = self.reader.earliest_store_time().ok().flatten();
+        let reserved_ms = earliest.map_or(0, |earliest| (now_ms() - earliest).max(0));
+        metrics.message_reserve_ms.set(reserved_ms);
         metrics.lag.clear();
         for (topic, consumer_group, queues) in self.offsets.all() {
             let lag = queues.iter().map(|(queue_id, offset)| {

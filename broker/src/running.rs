@@ -144,6 +144,7 @@ async fn scan(service: Arc<Service>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         service.scan(now_ms());
+        service.clean().await;
     }
 }
 

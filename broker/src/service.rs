@@ -122,6 +122,17 @@ impl Service {
         (turn % topic.write_queue_nums.max(1)).cast_signed()
     }
 
+    /// What the broker does every ten seconds, too: old messages go, and a full disk is noticed.
+    pub(crate) async fn clean(self: &Arc<Self>) {
+        let service = self.clone();
+        let cleaned = self.tasks.spawn_blocking(move || service.store.clean(now_ms())).await;
+        match cleaned {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "cannot remove old messages"),
+            Err(error) => tracing::error!(%error, "removing old messages panicked"),
+        }
+    }
+
     /// What the broker does every ten seconds: it takes out clients that have fallen silent.
     /// Source: RocketMQ `ClientHousekeepingService`.
     pub(crate) fn scan(&self, now_ms: i64) {

@@ -10,7 +10,7 @@ use signpost_remoting::message::MAX_TOPIC_BYTES;
 
 use crate::config::BrokerConfig;
 use crate::store::tags::SCHEDULE_TOPIC;
-use crate::store::{COMMIT_MARK_TOPIC, DELETION_TOPIC};
+use crate::store::{COMMIT_MARK_TOPIC, DELETION_TOPIC, QUEUE_ENDS_TOPIC};
 
 /// The topic whose configuration others take over when they are made at their first message.
 pub const DEFAULT_TOPIC: &str = "TBW102";
@@ -21,7 +21,7 @@ pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
 /// Most queues that a topic may be given.
 pub const QUEUES_MAX: u32 = 4096;
 /// Topics that clients may not send to.
-const FORBIDDEN: [&str; 8] = [
+const FORBIDDEN: [&str; 9] = [
     SCHEDULE_TOPIC,
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
@@ -30,6 +30,7 @@ const FORBIDDEN: [&str; 8] = [
     "OFFSET_MOVED_EVENT",
     COMMIT_MARK_TOPIC,
     DELETION_TOPIC,
+    QUEUE_ENDS_TOPIC,
 ];
 
 /// Permission bits of a topic.

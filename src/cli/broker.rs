@@ -3,14 +3,23 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::switch::Switch as _;
 use crate::units::{parse_bytes, parse_duration, parse_host_port};
 
+/// When a send is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Flush {
+    /// Once it is on disk
+    Sync,
+    /// Once the system has it
+    Async,
+}
+
 /// Runs an embedded broker, which registers itself once and renews its lease
 ///
-/// Messages are on disk when they are acknowledged. Restart it with the same options. Exit codes:
+/// Messages are on disk when they are acknowledged (see --flush). Restart it with the same options. Exit codes:
 /// 0 stopped as asked, 1 could not start, 3 cannot go on (another process took over this name and
 /// id, or the log is damaged: its last words say what to do), 64 wrong options.
 #[derive(Debug, Args)]
@@ -96,6 +105,24 @@ pub(crate) struct Options {
     /// Size of one file of the message log, 1GiB at most
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = parse_bytes)]
     pub(crate) segment_size: u64,
+    /// When a send is acknowledged: once it is on disk, or once the system has it
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "sync")]
+    pub(crate) flush: Flush,
+    /// With --flush async: how often the log is synced; a power cut may take what came since
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "500ms")]
+    pub(crate) flush_interval: Duration,
+    /// How often queues and index are made durable; a start replays about as much of the log
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
+    pub(crate) checkpoint_interval: Duration,
+    /// How long messages stay at least; then they go, a whole file of the log at a time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "72h")]
+    pub(crate) retention: Duration,
+    /// With more than this share of the disk used, the oldest files of the log go whatever their age
+    #[arg(long, value_name = "SHARE", default_value = "0.85")]
+    pub(crate) disk_clean_above: f64,
+    /// With more than this share of the disk used, sends are answered SERVICE_NOT_AVAILABLE
+    #[arg(long, value_name = "SHARE", default_value = "0.9")]
+    pub(crate) disk_refuse_above: f64,
     /// Stop when stdin ends: for a parent that wants no orphans
     #[arg(long, hide = true)]
     pub(crate) exit_on_stdin_close: bool,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use signpost_broker::store::StoreError;
-use signpost_broker::{Broker, BrokerConfig, Exit, StartError};
+use signpost_broker::{Broker, BrokerConfig, Exit, FlushMode, StartError};
 
-use crate::cli::broker::Options;
+use crate::cli::broker::{Flush, Options};
 use crate::failure::{Failure, OK};
 use crate::stop;
 use crate::units::{host_of, is_every_address};
@@ -59,9 +59,7 @@ fn config(options: &Options) -> Result<BrokerConfig, String> {
         listen: options.listen.clone(),
         advertise: Some(advertise),
         data_dir: options.data_dir.clone(),
-        lease_ttl_ms: options
-            .lease_ttl
-            .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+        lease_ttl_ms: options.lease_ttl.as_ref().map(ms),
         takeover: options.takeover,
         auto_create_topics: options.auto_create_topics,
         default_topic_queue_nums: options.default_topic_queues,
@@ -74,6 +72,15 @@ fn config(options: &Options) -> Result<BrokerConfig, String> {
         max_pending_reads: options.reads_max as usize,
         max_held_pulls: options.held_pulls_max as usize,
         segment_bytes: options.segment_size,
+        flush: match options.flush {
+            Flush::Sync => FlushMode::Sync,
+            Flush::Async => FlushMode::Async,
+        },
+        flush_interval_ms: ms(&options.flush_interval),
+        checkpoint_interval_ms: ms(&options.checkpoint_interval),
+        retention_ms: ms(&options.retention),
+        disk_clean_above: options.disk_clean_above,
+        disk_refuse_above: options.disk_refuse_above,
         max_connections: options.connections_max as usize,
         max_in_flight: options.in_flight_max as usize,
         metrics_listen: options.metrics_listen.clone(),
@@ -81,6 +88,10 @@ fn config(options: &Options) -> Result<BrokerConfig, String> {
     };
     config.check().map_err(|error| error.to_string())?;
     Ok(config)
+}
+
+fn ms(duration: &Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn delay_ms(delay: &Duration) -> i64 {
@@ -112,6 +123,11 @@ mod tests {
         assert_eq!(config.delay_levels_ms, default.delay_levels_ms);
         assert_eq!(config.max_in_flight, default.max_in_flight);
         assert_eq!(config.max_pending_bytes, default.max_pending_bytes);
+        assert_eq!((config.flush, config.flush_interval_ms), (FlushMode::Sync, 500));
+        assert_eq!(config.retention_ms, default.retention_ms);
+        assert_eq!(config.checkpoint_interval_ms, default.checkpoint_interval_ms);
+        assert_eq!(config.disk_clean_above, default.disk_clean_above);
+        assert_eq!(config.disk_refuse_above, default.disk_refuse_above);
     }
 
     #[test]
@@ -132,6 +148,7 @@ mod tests {
             "--message-size-max 9MiB",
             "--pending-max 4KiB",
             "--default-topic-queues 2000",
+            "--retention 1h",
         ] {
             let said = config(&options(&format!("--advertise a:1 {wrong}"))).expect_err(wrong);
             let option = wrong.split_whitespace().next().unwrap_or_default();

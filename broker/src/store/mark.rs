@@ -5,15 +5,15 @@
 //! It is a message like any other, of a topic that nobody may send to, so that the log stays a
 //! sequence of RocketMQ's records and nothing else.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use signpost_remoting::message::{FIXED_BYTES, StoredMessage};
+
+use super::own;
 
 /// Topic of commit marks.
 pub const COMMIT_MARK_TOPIC: &str = "SYS_COMMIT_MARK";
 
-const BODY_BYTES: usize = 20;
+const BODY_BYTES: usize = 28;
 /// Size of the record.
 pub(super) const MARK_BYTES: usize = FIXED_BYTES + BODY_BYTES + COMMIT_MARK_TOPIC.len();
 
@@ -24,6 +24,9 @@ pub(super) struct Mark {
     pub(super) batch_start: u64,
     /// CRC-32 of all bytes from there to the mark.
     pub(super) crc: u32,
+    /// The log up to here had been synced when the mark was written: what is broken before it is
+    /// damaged, not torn.
+    pub(super) synced: u64,
 }
 
 impl Mark {
@@ -33,22 +36,12 @@ impl Mark {
         body.put_u64(self.batch_start);
         body.put_u32(self.crc);
         body.put_u64(log_id);
-        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        body.put_u64(self.synced);
         let record = StoredMessage {
-            queue_id: 0,
-            flag: 0,
-            queue_offset: 0,
             physical_offset: offset.cast_signed(),
-            sys_flag: 0,
             born_timestamp_ms: now_ms,
-            born_host: nowhere,
             store_timestamp_ms: now_ms,
-            store_host: nowhere,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: body.freeze(),
-            topic: COMMIT_MARK_TOPIC.to_owned(),
-            properties: String::new(),
+            ..own::record(COMMIT_MARK_TOPIC, body.freeze())
         };
         record.encode_into(dst).expect("a mark's topic and properties are short");
     }
@@ -63,7 +56,7 @@ impl Mark {
         if !is_mark {
             return None;
         }
-        let mark = Self { batch_start: body.get_u64(), crc: body.get_u32() };
-        (body.get_u64() == log_id).then_some(mark)
+        let (batch_start, crc, id) = (body.get_u64(), body.get_u32(), body.get_u64());
+        (id == log_id).then(|| Self { batch_start, crc, synced: body.get_u64() })
     }
 }

@@ -1,54 +1,72 @@
-//! The commit log: every message of the broker in the order it came, in RocketMQ's layout.
+//! Messages on disk, in RocketMQ's layout: the commit log has every message of the broker in the
+//! order it came, and is the one truth; consume queues and the index by key are built from it.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | this one | [`Store`]: the handle; hands appends to the writer and waits for them |
-//! | `writer.rs` | the one thread that writes: many waiters, one write and one sync (group commit) |
-//! | `mark.rs` | the commit mark that ends each batch |
-//! | `recovery.rs` | what a start does: replay, check, cut the torn tail |
-//! | `segment.rs` | segment files and the rule when a record fits |
-//! | `deletion.rs` | the record that deletes a topic |
-//! | `queues.rs` | next offset of each queue, and the seam for all that is built from the log |
-//! | [`read`], [`tags`] | what consumers read, and by what they filter |
-//! | `positions.rs`, `records.rs` | where each message lies (in memory), and the reading of segment files |
-//! | `disk.rs` | the seam to the file system |
+//! | `open.rs` | what a start does, in order |
+//! | `writer.rs` | the one thread that writes the log: many waiters, one write and one sync (group commit) |
+//! | `mark.rs`, `own.rs` | the commit mark that ends each batch; records of the store's own: deletions, queues' ends |
+//! | `segment.rs`, `recovery.rs` | segment files and the rule when a record fits; the log's replay, and what ends it |
+//! | [`flush`] | how far the log is synced; asynchronous flush |
+//! | [`queues`] | the dispatcher: queues and keys as the log's messages make them (pure) |
+//! | `derived.rs`, `keeper.rs`, `work.rs` | their files, the thread that writes them, what it has yet to sync |
+//! | `index.rs`, `index_files.rs` | one file of the index (pure); all of them |
+//! | `checkpoint.rs` | up to where queues and index are durable (pure) |
+//! | [`retention`] | which segments go, and when |
+//! | [`read`], `records.rs`, [`tags`] | what consumers read: by queue, offset, key and time; by what they filter |
+//! | `disk.rs`, `files.rs` | the seam to the file system; a bounded set of open files |
 //!
-//! An append is acknowledged when its batch, commit mark included, has been synced. The next batch
-//! is written only then, so that at most the last batch of a log can be torn, and a mark that
-//! follows a broken batch proves damage rather than a torn tail.
+//! An append is acknowledged when its batch, commit mark included, has been synced (or, with
+//! asynchronous flush, written). Then its entries are in memory; the keeper writes them to the
+//! queues' files later, and every few seconds a checkpoint says up to which log offset these are
+//! durable. A start takes queues and index as the checkpoint says and replays the log from there;
+//! without a checkpoint that fits, from its beginning. So memory holds a bounded number of entries,
+//! whatever the backlog, and what the files hold beyond the checkpoint never counts.
 
-mod deletion;
+mod checkpoint;
+mod derived;
 pub mod disk;
+mod files;
+pub mod flush;
+mod index;
+mod index_files;
+mod keeper;
 mod mark;
-mod positions;
+mod open;
+mod own;
 pub mod queues;
 pub mod read;
 mod records;
 mod recovery;
+pub mod retention;
 mod segment;
 pub mod tags;
+mod work;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self as std_mpsc, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use signpost_remoting::message::{MessageError, StoredMessage};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use disk::{Disk, FileDisk};
-use queues::{Dispatch, Dispatched};
+use flush::{Failure, Flush};
+use keeper::Task;
 use read::Reader;
-use writer::{Append, Writer};
+use retention::{Aged, Cleaned, FORCED_MAX, Retention};
+use writer::Append;
 
-pub use deletion::DELETION_TOPIC;
 pub use mark::COMMIT_MARK_TOPIC;
+pub use open::{Recovery, read_all};
+pub use own::{DELETION_TOPIC, QUEUE_ENDS_TOPIC};
 
 /// Where in the data directory the log's segments are.
 const LOG_DIRECTORY: &str = "commitlog";
@@ -64,6 +82,40 @@ pub struct StoreOptions {
     pub max_pending_bytes: usize,
     /// Number that no other log has: tells this log's commit marks from bytes that look like one.
     pub log_id: u64,
+    /// When an append is acknowledged.
+    pub flush: Flush,
+    /// A start replays about as much as came in this time.
+    pub checkpoint_every: Duration,
+    /// Queue entries and keys that are in memory only before they are written out, in the
+    /// background.
+    pub write_out_at: usize,
+    /// At so many of them appends wait.
+    pub unwritten_max: usize,
+    /// Entries of a new consume queue file; the same for the life of the data directory. RocketMQ:
+    /// 300,000.
+    pub queue_file_entries: u32,
+    /// Entries of an index file; the one that is being filled is in memory. Likewise.
+    pub index_entries: u32,
+    /// How long messages stay.
+    pub retention: Retention,
+}
+
+impl StoreOptions {
+    /// What a broker has by default, for the log with this id.
+    pub fn of(log_id: u64) -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            max_pending_bytes: 64 * 1024 * 1024,
+            log_id,
+            flush: Flush::Sync,
+            checkpoint_every: Duration::from_secs(5),
+            write_out_at: 32 * 1024,
+            unwritten_max: 128 * 1024,
+            queue_file_entries: 300_000,
+            index_entries: 512 * 1024,
+            retention: Retention::default(),
+        }
+    }
 }
 
 /// Why the store did not do what it should.
@@ -73,6 +125,17 @@ pub enum StoreError {
     /// The disk is full; nothing of the append is stored. Later ones may succeed.
     #[error("the disk is full: {0}")]
     Full(Arc<io::Error>),
+    /// The disk is fuller than the retention allows; nothing of the append is stored.
+    #[error(
+        "service not available now: {used:.0}% of the broker's disk are used, above {limit:.0}% no \
+         message is taken; make room, or shorten the retention"
+    )]
+    DiskUsed {
+        /// Used share, in percent.
+        used: f64,
+        /// The limit, in percent.
+        limit: f64,
+    },
     /// Too much is waiting to be synced; nothing of the append is stored.
     #[error("{pending} bytes wait to be synced, the limit is {limit}")]
     Busy {
@@ -97,10 +160,10 @@ pub enum StoreError {
     Closed,
     /// Writing or syncing failed in a way that leaves open what is on the disk. Nothing is stored
     /// any more; a restart finds out.
-    #[error("the commit log failed, restart the broker: {0}")]
+    #[error("the store failed, restart the broker: {0}")]
     Failed(Arc<str>),
-    /// Reading or preparing files failed at the start.
-    #[error("cannot {what} in the commit log: {source}")]
+    /// Reading files failed, or preparing them at the start.
+    #[error("cannot {what} in the store: {source}")]
     Io {
         /// What was tried.
         what: &'static str,
@@ -139,65 +202,49 @@ pub struct Placed {
     pub physical_offset: i64,
 }
 
-/// What a start found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Messages in the log.
-    pub messages: u64,
-    /// Offset at which the next record will lie.
-    pub end_offset: u64,
-    /// Messages of a batch that was never acknowledged, cut off.
-    pub cut_messages: u64,
-}
-
-/// The open commit log. Appends go through one writer thread.
+/// The open store. Appends go through one writer thread.
 pub struct Store {
     appends: mpsc::UnboundedSender<Append>,
     pending_bytes: Arc<AtomicUsize>,
     options: StoreOptions,
-    failure: watch::Receiver<Option<Arc<str>>>,
+    failure: Failure,
     reader: Reader,
-    thread: JoinHandle<()>,
+    keeper: Sender<Task>,
+    threads: Threads,
+    /// Used share of the disk in percent at the last look, if it is too much.
+    refusing: Mutex<Option<f64>>,
+    is_refusing: AtomicBool,
+}
+
+/// What works for a store.
+struct Threads {
+    writer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    /// Syncs the log until its channel's other end goes.
+    flusher: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Store {
-    /// Opens the store in a data directory, recovering it first; see [`Store::open_on`]. A lock that is
-    /// given is kept until the writer has gone.
-    pub fn open(
-        directory: &Path,
-        options: StoreOptions,
-        dispatchers: Vec<Box<dyn Dispatch>>,
-        lock: Option<File>,
-    ) -> Result<(Self, Recovery), StoreError> {
-        let disk = FileDisk::open(&directory.join(LOG_DIRECTORY), lock)
-            .map_err(|e| io_error("open the directory", e))?;
-        Self::open_on(Arc::new(disk), options, dispatchers)
-    }
-
-    /// Opens the log on a disk: replays every message to the dispatchers, cuts a batch that was
-    /// never acknowledged, refuses to start over damage. Takes as long as reading the log.
-    pub fn open_on(
-        disk: Arc<dyn Disk>,
-        options: StoreOptions,
-        mut dispatchers: Vec<Box<dyn Dispatch>>,
-    ) -> Result<(Self, Recovery), StoreError> {
-        let reader = Reader::new(disk.clone());
-        dispatchers.insert(0, Box::new(reader.clone()));
-        let (tell_failure, failure) = watch::channel(None);
-        let (writer, recovery) = Writer::open(disk, options, dispatchers, tell_failure)?;
-        let (appends, inbox) = mpsc::unbounded_channel();
-        let thread = std::thread::Builder::new()
-            .name("commit-log".to_owned())
-            .spawn(move || writer.run(inbox))
-            .map_err(|error| io_error("start the writer", error))?;
-        let pending_bytes = Arc::default();
-        Ok((Self { appends, pending_bytes, options, failure, reader, thread }, recovery))
-    }
-
     /// Queues messages that belong together (one, or a batch for one queue) and answers with a
-    /// future of where they lie, which resolves once they are synced. What is queued is stored
-    /// whether or not the future is awaited. Offsets and the store timestamp are set by the store.
+    /// future of where they lie, which resolves once they are synced (or written, with asynchronous
+    /// flush). What is queued is stored whether or not the future is awaited. Offsets and the store
+    /// timestamp are set by the store.
     pub fn append(
+        &self,
+        messages: Vec<StoredMessage>,
+    ) -> Result<impl Future<Output = Result<Vec<Placed>, StoreError>> + Send + use<>, StoreError>
+    {
+        if self.is_refusing.load(Ordering::Relaxed)
+            && let Some(used) = *self.refusing.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            let limit = self.options.retention.refuse_above * 100.0;
+            return Err(StoreError::DiskUsed { used, limit });
+        }
+        self.append_own(messages)
+    }
+
+    /// [`Self::append`], also where messages of others are refused.
+    fn append_own(
         &self,
         messages: Vec<StoredMessage>,
     ) -> Result<impl Future<Output = Result<Vec<Placed>, StoreError>> + Send + use<>, StoreError>
@@ -233,44 +280,128 @@ impl Store {
         &self,
         topic: &str,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
-        let appended = self.append(vec![deletion::record(topic)]);
+        let appended = self.append_own(vec![own::deletion(topic)]);
         async { appended?.await.map(drop) }
     }
 
-    /// Set once the log has failed for good.
+    /// Removes what the retention says, and sees whether the disk has room for messages; to be
+    /// called every ten seconds or so. Blocks for file operations.
+    ///
+    /// # Errors
+    /// When files cannot be read, written or removed.
+    pub fn clean(&self, now_ms: i64) -> Result<Cleaned, StoreError> {
+        let Retention { age, clean_above, refuse_above } = self.options.retention;
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let mut cleaned = Cleaned::default();
+        let old = self.closed_segments()?;
+        cleaned.expired = retention::expired(&old, now_ms.saturating_sub(age_ms));
+        if let Some(last) = old[..cleaned.expired].last() {
+            self.drop_before(last.end)?;
+        }
+        let mut used = self.reader.stats().disk_used_ratio;
+        for segment in old[cleaned.expired..].iter().take(FORCED_MAX) {
+            if used <= clean_above {
+                break;
+            }
+            self.drop_before(segment.end)?;
+            cleaned.forced += 1;
+            used = self.reader.stats().disk_used_ratio;
+        }
+        cleaned.refusing = used > refuse_above;
+        *self.refusing.lock().unwrap_or_else(PoisonError::into_inner) =
+            cleaned.refusing.then_some(used * 100.0);
+        let before = self.is_refusing.swap(cleaned.refusing, Ordering::Relaxed);
+        if cleaned.refusing && !before {
+            tracing::error!(used, refuse_above, "the disk is full: messages are refused");
+        } else if before && !cleaned.refusing {
+            tracing::info!(used, "the disk has room again: messages are taken");
+        }
+        if cleaned.expired + cleaned.forced > 0 {
+            let Cleaned { expired, forced, .. } = cleaned;
+            tracing::info!(expired, forced, used, "removed the oldest segments");
+        }
+        Ok(cleaned)
+    }
+
+    /// The segments that are not written any more.
+    fn closed_segments(&self) -> Result<Vec<Aged>, StoreError> {
+        let records = self.reader.records();
+        let segments = records.segments().map_err(|error| io_error("list segments", error))?;
+        let closed = segments.windows(2).map(|pair| Aged {
+            end: pair[0].1,
+            // Nothing before it was stored later.
+            last_ms: records.store_time(pair[1].0).ok(),
+        });
+        Ok(closed.collect())
+    }
+
+    /// Removes the segments before a log offset, at which one begins.
+    fn drop_before(&self, log_offset: u64) -> Result<(), StoreError> {
+        // The log has to say by itself how far queues went that it has no message of any more.
+        let ends = self.reader.ends_before(log_offset);
+        for record in own::ends(&ends) {
+            let gone = |_| StoreError::Failed("the writer has gone".into());
+            let (done, appended) = oneshot::channel();
+            let bytes = record.encoded_bytes();
+            self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+            let held = Pending { total: self.pending_bytes.clone(), bytes };
+            let append = Append { messages: vec![record], bytes, reply: done, _pending: held };
+            self.appends.send(append).map_err(|_| StoreError::Closed)?;
+            appended.blocking_recv().map_err(gone)??;
+        }
+        self.ask_keeper(|done| Task::DropBefore(log_offset, done))
+    }
+
+    /// Makes queues and index durable, so that a start need not replay what is there now. Blocks
+    /// for file operations.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        self.ask_keeper(|done| Task::Checkpoint(Some(done)))
+    }
+
+    fn ask_keeper(&self, task: impl FnOnce(keeper::Done) -> Task) -> Result<(), StoreError> {
+        let (done, outcome) = std_mpsc::sync_channel(1);
+        self.keeper.send(task(done)).map_err(|_| StoreError::Closed)?;
+        outcome.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    /// Set once the store has failed for good.
     pub fn failure(&self) -> watch::Receiver<Option<Arc<str>>> {
-        self.failure.clone()
+        self.failure.watch()
     }
 
     /// Stores what is queued and closes the log; waits for the writer, so not for async tasks.
     pub fn close(self) {
-        drop(self.appends);
-        if self.thread.join().is_err() {
-            tracing::error!("the commit log's writer panicked");
-        }
-    }
-}
-
-/// Reads the log of a data directory that nobody has open, without changing it: all messages that
-/// a start would keep.
-pub fn read_all(directory: &Path, log_id: u64) -> Result<Vec<StoredMessage>, StoreError> {
-    #[derive(Default)]
-    struct Collect(Vec<StoredMessage>);
-
-    impl Dispatch for Collect {
-        fn dispatch(&mut self, stored: &Dispatched<'_>) {
-            match deletion::deleted_topic(stored.message) {
-                Some(topic) => self.0.retain(|message| message.topic != topic),
-                None => self.0.push(stored.message.clone()),
+        let Self {
+            appends,
+            keeper,
+            threads: Threads { writer, keeper: keeper_thread, flusher },
+            ..
+        } = self;
+        drop(appends);
+        let join = |thread: JoinHandle<()>| {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
             }
+        };
+        join(writer);
+        if let Some((end, flusher)) = flusher {
+            drop(end);
+            join(flusher);
         }
+        let (done, outcome) = std_mpsc::sync_channel(1);
+        let asked = keeper.send(Task::Checkpoint(Some(done))).is_ok();
+        match outcome.recv() {
+            Ok(Err(error)) if asked => {
+                tracing::warn!(%error, "no last checkpoint: the next start replays more");
+            }
+            _ => {}
+        }
+        drop(keeper);
+        join(keeper_thread);
     }
-
-    let disk = FileDisk::open(&directory.join(LOG_DIRECTORY), None)
-        .map_err(|error| io_error("open the directory", error))?;
-    let mut all = Collect::default();
-    recovery::replay(&disk, log_id, &mut all)?;
-    Ok(all.0)
 }
 
 /// Bytes of an append that is not synced yet; given back when dropped.

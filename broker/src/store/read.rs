@@ -3,22 +3,30 @@
 //! [`Reader`] is a cheap clone, shared by any number of threads. Its calls block for a file read or
 //! a few; an async caller runs them where blocking is allowed (`spawn_blocking`, `block_in_place`).
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use signpost_remoting::message::{StoredMessage, properties};
+use bytes::{Bytes, BytesMut};
+use signpost_remoting::message::StoredMessage;
 
-use super::StoreError;
-use super::disk::Disk;
-use super::positions::{Entry, Positions};
-use super::queues::{Dispatch, Dispatched};
-use super::records::Records;
+use super::derived::Derived;
+use super::flush::LogEnd;
+use super::index;
+use super::own::QueueEnd;
+use super::queues::Entry;
+use super::records::{Records, Wanted};
+use super::{StoreError, io_error};
 
 /// Queue entries that one [`Reader::read`] looks at, at most: a filter that matches nothing cannot
 /// hold a thread. Source: RocketMQ `maxFilterMessageCount` (16,000 bytes of entries a message).
 const SCAN_ENTRIES: i64 = 16_000;
-/// Messages of a topic that one search by key looks at, at most, the latest first.
-const SEARCH_MESSAGES: usize = 100_000;
+/// Entries read at once when a filter passes over many.
+const SCAN_PIECE: usize = 1024;
+/// Messages that one search by key looks at, at most.
+const SEARCH_MESSAGES: usize = 10_000;
+/// A read begins again so often when old messages are removed under it.
+const READ_AGAIN: usize = 3;
 
 /// First and next offset of a queue; both 0 for one that does not exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,12 +88,25 @@ pub enum Boundary {
 /// State of the store, for metrics and operators.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StoreStats {
-    /// Messages in the log, deleted ones too.
+    /// Messages that can be read.
     pub messages: u64,
-    /// Log offset behind the last message that can be read; the log begins at 0.
+    /// Log offset of the first segment.
+    pub log_start: u64,
+    /// Log offset behind the last message that can be read.
     pub log_end: u64,
+    /// Bytes of the log that a power cut may take: none but with asynchronous flush.
+    pub unsynced_bytes: u64,
     /// Used share of the file system, from 0 to 1.
     pub disk_used_ratio: f64,
+}
+
+/// All that is built from the log, to be compared: it takes memory for each message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Bounds of each queue, and the bytes of its entries.
+    pub queues: BTreeMap<(String, i32), (QueueBounds, Vec<u8>)>,
+    /// Key hash and physical offset of each index entry of messages that are there.
+    pub index: Vec<(i32, u64)>,
 }
 
 /// Reads what the store holds.
@@ -93,34 +114,29 @@ pub struct StoreStats {
 pub struct Reader(Arc<Shared>);
 
 struct Shared {
-    positions: RwLock<Positions>,
+    derived: Arc<Derived>,
     records: Records,
-}
-
-impl Dispatch for Reader {
-    fn dispatch(&mut self, stored: &Dispatched<'_>) {
-        self.0.positions.write().unwrap_or_else(PoisonError::into_inner).add(stored);
-    }
+    log: Arc<LogEnd>,
 }
 
 impl Reader {
-    pub(super) fn new(disk: Arc<dyn Disk>) -> Self {
-        let (positions, records) = (RwLock::default(), Records::new(disk));
-        Self(Arc::new(Shared { positions, records }))
+    pub(super) fn new(derived: Arc<Derived>, log: Arc<LogEnd>) -> Self {
+        let records = Records::new(derived.clone());
+        Self(Arc::new(Shared { derived, records, log }))
     }
 
-    fn positions(&self) -> RwLockReadGuard<'_, Positions> {
-        self.0.positions.read().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn records(&self) -> &Records {
+        &self.0.records
     }
 
-    fn record(&self, entry: &Entry) -> Result<Bytes, StoreError> {
-        self.0.records.at(entry.physical_offset, entry.bytes as usize)
+    /// Ends of the queues all of whose messages lie before a log offset.
+    pub(super) fn ends_before(&self, log_offset: u64) -> Vec<QueueEnd> {
+        self.0.derived.queues().ends_before(log_offset)
     }
 
     /// First and next offset of a queue.
     pub fn bounds(&self, topic: &str, queue_id: i32) -> QueueBounds {
-        let positions = self.positions();
-        positions.queue(topic, queue_id).map_or_else(QueueBounds::default, |queue| queue.bounds())
+        self.0.derived.queues().bounds(topic, queue_id)
     }
 
     /// Reads a queue from an offset on. The filter is asked with what the queue entry holds: the
@@ -137,26 +153,34 @@ impl Reader {
         limits: Limits,
         filter: &dyn Fn(i64) -> bool,
     ) -> Result<Batch, StoreError> {
-        let (mut batch, entries) = self.choose(topic, queue_id, from, limits, filter);
-        for entry in &entries {
-            batch.records.push(self.record(entry)?);
+        let mut again = 0;
+        loop {
+            let before = self.bounds(topic, queue_id);
+            match self.read_once(topic, queue_id, from, limits, filter, before) {
+                // What was there has been removed meanwhile: now the bounds say so.
+                Err(_) if again < READ_AGAIN && self.bounds(topic, queue_id).min_offset > from => {
+                    again += 1;
+                }
+                Err(_)
+                    if again < READ_AGAIN
+                        && self.bounds(topic, queue_id).max_offset < before.max_offset =>
+                {
+                    again += 1;
+                }
+                outcome => return outcome.map_err(|error| io_error("read messages", error)),
+            }
         }
-        Ok(batch)
     }
 
-    /// What a read answers, and where its records lie: while positions are looked at, no file is
-    /// read, for the writer waits.
-    fn choose(
+    fn read_once(
         &self,
         topic: &str,
         queue_id: i32,
         from: i64,
         limits: Limits,
         filter: &dyn Fn(i64) -> bool,
-    ) -> (Batch, Vec<Entry>) {
-        let positions = self.positions();
-        let queue = positions.queue(topic, queue_id);
-        let bounds = queue.map_or_else(QueueBounds::default, |queue| queue.bounds());
+        bounds: QueueBounds,
+    ) -> io::Result<Batch> {
         let QueueBounds { min_offset, max_offset } = bounds;
         let batch = |next_offset, status| Batch {
             records: Vec::new(),
@@ -166,29 +190,39 @@ impl Reader {
             status,
         };
         if from < min_offset {
-            return (batch(min_offset, Status::TooSmall), Vec::new());
+            return Ok(batch(min_offset, Status::TooSmall));
         }
-        let Some(queue) = queue.filter(|_| from < max_offset) else {
+        if from >= max_offset {
             let status = if from == max_offset { Status::NoneYet } else { Status::Overflow };
-            return (batch(max_offset, status), Vec::new());
-        };
+            return Ok(batch(max_offset, status));
+        }
+        let messages = limits.messages.max(1);
+        let scan_end = from.saturating_add(SCAN_ENTRIES).min(max_offset);
         let (mut chosen, mut bytes, mut next) = (Vec::new(), 0, from);
-        while next < from.saturating_add(SCAN_ENTRIES)
-            && chosen.len() < limits.messages.max(1)
-            && let Some(entry) = queue.get(next)
-        {
-            if filter(entry.code) {
-                let size = entry.bytes as usize;
-                if !chosen.is_empty() && bytes + size > limits.bytes {
-                    break;
-                }
-                bytes += size;
-                chosen.push(*entry);
+        let mut piece = messages.min(SCAN_PIECE);
+        'scan: while next < scan_end && chosen.len() < messages {
+            let left = usize::try_from(scan_end - next).unwrap_or(usize::MAX);
+            let entries = self.0.derived.entries(topic, queue_id, next, piece.min(left))?;
+            if entries.is_empty() {
+                return Err(io::ErrorKind::NotFound.into());
             }
-            next += 1;
+            for entry in entries {
+                if filter(entry.code) {
+                    let size = entry.bytes as usize;
+                    if chosen.len() == messages
+                        || (!chosen.is_empty() && bytes + size > limits.bytes)
+                    {
+                        break 'scan;
+                    }
+                    bytes += size;
+                    chosen.push(Wanted { entry, queue_id, queue_offset: next });
+                }
+                next += 1;
+            }
+            piece = SCAN_PIECE;
         }
         let status = if chosen.is_empty() { Status::NoMatch } else { Status::Found };
-        (batch(next, status), chosen)
+        Ok(Batch { records: self.0.records.all(&chosen)?, ..batch(next, status) })
     }
 
     /// The record at a physical offset; none where no message begins, or its topic was deleted.
@@ -196,20 +230,37 @@ impl Reader {
     /// # Errors
     /// When files cannot be read.
     pub fn message_at(&self, physical_offset: i64) -> Result<Option<Bytes>, StoreError> {
-        let Some(message) = self.0.records.find(physical_offset)? else { return Ok(None) };
-        // What looks like a record may be bytes inside of one; only a queue's entry says that it is.
-        let entry = {
-            let positions = self.positions();
-            let queue = positions.queue(&message.topic, message.queue_id);
-            queue.and_then(|queue| queue.get(message.queue_offset)).copied()
-        };
-        let entry = entry.filter(|entry| entry.physical_offset == physical_offset);
-        entry.map(|entry| self.record(&entry)).transpose()
+        let Ok(offset) = u64::try_from(physical_offset) else { return Ok(None) };
+        let message = self.present(offset).map_err(|error| io_error("read a message", error))?;
+        Ok(message.as_ref().and_then(encoded))
+    }
+
+    /// The message at a physical offset, if a queue has it. What looks like a record may be bytes
+    /// inside of one; only a queue's entry says that it is.
+    fn present(&self, physical_offset: u64) -> io::Result<Option<StoredMessage>> {
+        let found = self.0.records.find(physical_offset);
+        let found = found.or_else(|error| match error.kind() {
+            // Removed meanwhile.
+            io::ErrorKind::NotFound => Ok(None),
+            _ => Err(error),
+        });
+        let Some(message) = found? else { return Ok(None) };
+        let entry = self.entry(&message.topic, message.queue_id, message.queue_offset)?;
+        let is_there = entry.is_some_and(|entry| entry.physical_offset == physical_offset);
+        Ok(is_there.then_some(message))
+    }
+
+    fn entry(&self, topic: &str, queue_id: i32, offset: i64) -> io::Result<Option<Entry>> {
+        match self.0.derived.entry(topic, queue_id, offset) {
+            // Removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other,
+        }
     }
 
     /// Records of a topic with this key (one of KEYS, or UNIQ_KEY), stored from `begin_ms` to
-    /// `end_ms`, both included; the latest `max` of them, the latest first. Reads messages until it
-    /// has found so many, of the topic's latest 100,000 in that time.
+    /// `end_ms`, both included; the latest `max` of them, the latest first. Reads at most 10,000
+    /// messages whose keys have the same hash.
     ///
     /// # Errors
     /// When files cannot be read.
@@ -221,24 +272,42 @@ impl Reader {
         begin_ms: i64,
         end_ms: i64,
     ) -> Result<Vec<Bytes>, StoreError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        for queue in self.positions().queues(topic) {
-            let stored = |entry: &&Entry| (begin_ms..=end_ms).contains(&entry.store_timestamp_ms);
-            entries.extend(queue.entries().iter().rev().filter(stored).take(SEARCH_MESSAGES));
-        }
-        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.physical_offset));
-        let mut found = Vec::new();
-        for entry in entries.iter().take(SEARCH_MESSAGES) {
-            if found.len() == max {
-                break;
+        let found = || {
+            let mut found = Vec::new();
+            for physical_offset in self.candidates(topic, key, (begin_ms, end_ms))? {
+                if found.len() == max {
+                    break;
+                }
+                let Some(message) = self.present(physical_offset)? else { continue };
+                if message.topic == topic
+                    && (begin_ms..=end_ms).contains(&message.store_timestamp_ms)
+                    && index::message_keys(&message).any(|one| one == key)
+                {
+                    found.extend(encoded(&message));
+                }
             }
-            let record = self.record(entry)?;
-            let message = StoredMessage::decode(&mut record.clone());
-            if message.is_ok_and(|message| has_key(&message, key)) {
-                found.push(record);
-            }
-        }
-        Ok(found)
+            Ok(found)
+        };
+        found().map_err(|error| io_error("search by key", error))
+    }
+
+    /// Where messages lie that may have a key, the last first.
+    fn candidates(&self, topic: &str, key: &str, time: (i64, i64)) -> io::Result<Vec<u64>> {
+        let hash = index::key_hash(topic, key);
+        let derived = &self.0.derived;
+        // In this order: what goes from here to there meanwhile is seen twice rather than not.
+        let mut all: Vec<u64> = {
+            let queues = derived.queues();
+            let keys = queues.keys.iter().filter(|key| key.hash == hash);
+            keys.map(|key| key.physical_offset).collect()
+        };
+        let index = derived.index();
+        index.find(&derived.files, hash, time, SEARCH_MESSAGES, &mut all)?;
+        drop(index);
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.dedup();
+        all.truncate(SEARCH_MESSAGES);
+        Ok(all)
     }
 
     /// Offset of the message of a queue that was stored around a time.
@@ -252,9 +321,26 @@ impl Reader {
         timestamp_ms: i64,
         boundary: Boundary,
     ) -> Result<i64, StoreError> {
-        let positions = self.positions();
-        let queue = positions.queue(topic, queue_id);
-        Ok(queue.map_or(0, |queue| queue.offset_at(timestamp_ms, boundary)))
+        let QueueBounds { min_offset, max_offset } = self.bounds(topic, queue_id);
+        // The first that was stored at that time or later.
+        let first_from = |limit_ms: i64| {
+            let (mut low, mut high) = (min_offset, max_offset);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                match self.store_time(topic, queue_id, middle)? {
+                    Some(stored_ms) if stored_ms >= limit_ms => high = middle,
+                    // Or it has been removed meanwhile, as older than those behind it.
+                    _ => low = middle + 1,
+                }
+            }
+            Ok(low)
+        };
+        match boundary {
+            Boundary::Lower => first_from(timestamp_ms),
+            Boundary::Upper => {
+                first_from(timestamp_ms.saturating_add(1)).map(|next| (next - 1).max(min_offset))
+            }
+        }
     }
 
     /// When the message at a queue's offset was stored, in ms since 1970; none if it is not there.
@@ -267,9 +353,11 @@ impl Reader {
         queue_id: i32,
         offset: i64,
     ) -> Result<Option<i64>, StoreError> {
-        let positions = self.positions();
-        let entry = positions.queue(topic, queue_id).and_then(|queue| queue.get(offset));
-        Ok(entry.map(|entry| entry.store_timestamp_ms))
+        let time = || match self.entry(topic, queue_id, offset)? {
+            Some(entry) => self.time_at(entry.physical_offset),
+            None => Ok(None),
+        };
+        time().map_err(|error| io_error("read a message's time", error))
     }
 
     /// When the first message of the log was stored, in ms since 1970.
@@ -277,22 +365,84 @@ impl Reader {
     /// # Errors
     /// When files cannot be read.
     pub fn earliest_store_time(&self) -> Result<Option<i64>, StoreError> {
-        Ok(self.positions().earliest_ms)
+        let first = self.0.derived.queues().log_min;
+        self.time_at(first).map_err(|error| io_error("read a message's time", error))
+    }
+
+    fn time_at(&self, physical_offset: u64) -> io::Result<Option<i64>> {
+        match self.0.records.store_time(physical_offset) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// State of the store.
     pub fn stats(&self) -> StoreStats {
-        let disk_used_ratio = self.0.records.disk_used_ratio().unwrap_or_else(|error| {
+        let Shared { derived, log, .. } = &*self.0;
+        let disk_used_ratio = derived.files.disk.used_ratio().unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot tell how full the disk is");
             1.0
         });
-        let positions = self.positions();
-        StoreStats { messages: positions.messages, log_end: positions.end, disk_used_ratio }
+        let synced = log.synced();
+        let queues = derived.queues();
+        StoreStats {
+            messages: queues.messages(),
+            log_start: queues.log_min,
+            log_end: queues.log_end,
+            unsynced_bytes: queues.log_end.saturating_sub(synced),
+            disk_used_ratio,
+        }
+    }
+
+    /// Entries and keys that are in memory only.
+    #[cfg(test)]
+    pub(super) fn unwritten(&self) -> usize {
+        self.0.derived.queues().unwritten
+    }
+
+    /// Everything that is built from the log, for comparing it with a rebuild.
+    ///
+    /// # Errors
+    /// When files cannot be read.
+    pub fn contents(&self) -> Result<Contents, StoreError> {
+        self.read_contents().map_err(|error| io_error("read queues and index", error))
+    }
+
+    fn read_contents(&self) -> io::Result<Contents> {
+        let derived = &self.0.derived;
+        let (all, log_min): (Vec<_>, _) = {
+            let queues = derived.queues();
+            let all = queues.topics.iter().flat_map(|(topic, of_topic)| {
+                of_topic.iter().map(|(id, queue)| ((topic.clone(), *id), queue.bounds()))
+            });
+            (all.collect(), queues.log_min)
+        };
+        let mut contents = Contents::default();
+        for ((topic, queue_id), bounds) in all {
+            let (mut bytes, mut next) = (BytesMut::new(), bounds.min_offset);
+            while next < bounds.max_offset {
+                let entries = derived.entries(&topic, queue_id, next, SCAN_PIECE)?;
+                if entries.is_empty() {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
+                entries.iter().for_each(|entry| entry.put(&mut bytes));
+                next += entries.len() as i64;
+            }
+            contents.queues.insert((topic, queue_id), (bounds, bytes.to_vec()));
+        }
+        let unwritten: Vec<_> = {
+            let queues = derived.queues();
+            queues.keys.iter().map(|key| (key.hash, key.physical_offset)).collect()
+        };
+        contents.index = derived.index().entries(&derived.files)?;
+        contents.index.extend(unwritten);
+        contents.index.retain(|(_, physical_offset)| *physical_offset >= log_min);
+        Ok(contents)
     }
 }
 
-fn has_key(message: &StoredMessage, key: &str) -> bool {
-    let property = |name| properties::get(&message.properties, name);
-    property(properties::UNIQ_KEY) == Some(key)
-        || property(properties::KEYS).is_some_and(|keys| keys.split(' ').any(|one| one == key))
+/// The record again: what was decoded from one is encoded to the same bytes.
+fn encoded(message: &StoredMessage) -> Option<Bytes> {
+    let mut bytes = BytesMut::new();
+    message.encode_into(&mut bytes).ok().map(|()| bytes.freeze())
 }

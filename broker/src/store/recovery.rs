@@ -1,54 +1,98 @@
-//! What a start does with the log: replay all of it, batch by batch.
+//! What a start does with the log: replay it, batch by batch, from where queues and index reach to.
 //!
-//! A batch counts when its commit mark is right. The first that is not right ends the log if
-//! nothing follows it: it was being written when the process or the machine stopped, and nobody was
-//! told that it is stored. If a further segment or a further mark follows, it had been synced
-//! once, so its messages were acknowledged, and what we see is damage: that is never cut away.
+//! A batch counts when its commit mark is right. The first that is not right ends the log: it was
+//! being written, or written and not yet synced, when the machine stopped, and nobody was told that
+//! it is safe. If a further segment follows, or a further mark that says that the log had been
+//! synced beyond that place, its messages were, and what we see is damage: that is never cut away.
 
 use bytes::{Buf, Bytes, BytesMut};
 use crc32fast::Hasher;
 use signpost_remoting::message::{FIXED_BYTES, MAGIC_V1, StoredMessage};
 
-use super::disk::{Disk, segment_name};
+use super::disk::{Disk, read_up_to, segment_name};
 use super::mark::{COMMIT_MARK_TOPIC, MARK_BYTES, Mark};
-use super::queues::{Dispatch, Dispatched};
+use super::queues::Dispatched;
 use super::segment::{BLANK_BYTES, BLANK_MAGIC, Segment};
 use super::writer::MAX_BATCH_BYTES;
-use super::{Recovery, StoreError, io_error};
+use super::{LOG_DIRECTORY, StoreError, io_error};
 
 /// Bytes read from a segment at once.
 const READ_BYTES: usize = 1024 * 1024;
 
+/// What takes in the messages of a batch, and where in the log the batch ends.
+pub(super) type OnBatch<'a> = &'a mut dyn FnMut(&[Dispatched<'_>], u64) -> Result<(), Refusal>;
+
+/// Why a batch was not taken in.
+pub(super) enum Refusal {
+    /// It cannot be: what the log says is wrong.
+    Wrong(String),
+    /// It could not be.
+    Failed(StoreError),
+}
+
 /// What a replay found.
 pub(super) struct Replayed {
-    pub(super) recovery: Recovery,
+    /// Offset at which the next record will lie.
+    pub(super) end: u64,
+    /// Messages that were replayed.
+    pub(super) messages: u64,
+    /// Messages of a batch that was never acknowledged as synced, cut off.
+    pub(super) cut_messages: u64,
     /// The segment that is written next; none in an empty directory.
     pub(super) last: Option<Segment>,
-    /// Whether bytes of an unacknowledged batch lie behind the end.
+    /// Whether bytes of such a batch lie behind the end.
     pub(super) torn: bool,
 }
 
-/// Replays the whole log to a dispatcher, changing nothing.
+/// The part of the log that is replayed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    /// Segments before this offset are as good as gone.
+    pub(super) log_min: u64,
+    /// Where a batch begins: what lies before it is known.
+    pub(super) from: u64,
+}
+
+/// First offset of the log that is there.
+pub(super) fn first_offset(disk: &dyn Disk) -> Result<u64, StoreError> {
+    let files = disk.list(LOG_DIRECTORY).map_err(|error| io_error("list the segments", error))?;
+    Ok(files.first().map_or(0, |(start, _)| *start))
+}
+
+/// Replays a part of the log, changing nothing.
 pub(super) fn replay(
     disk: &dyn Disk,
     log_id: u64,
-    dispatcher: &mut dyn Dispatch,
+    part: Part,
+    on_batch: OnBatch<'_>,
 ) -> Result<Replayed, StoreError> {
-    let files = disk.list().map_err(|error| io_error("list the segments", error))?;
-    let mut recovery = Recovery::default();
-    let (mut last, mut torn) = (None, false);
+    let mut files =
+        disk.list(LOG_DIRECTORY).map_err(|error| io_error("list the segments", error))?;
+    files.retain(|(start, bytes)| start + bytes > part.log_min || *bytes == 0);
+    if let Some((start, _)) = files.first()
+        && *start > part.log_min
+    {
+        let reason = "the segments before it are missing".to_owned();
+        return Err(damaged(*start, part.log_min, reason));
+    }
+    let mut replayed =
+        Replayed { end: part.log_min, messages: 0, cut_messages: 0, last: None, torn: false };
     for (position, &(start, bytes)) in files.iter().enumerate() {
         let next = files.get(position + 1).map(|(start, _)| *start);
         if next.is_some_and(|next| next != start + bytes) {
             let reason = format!("it has {bytes} bytes, the next file does not begin behind it");
             return Err(damaged(start, start + bytes, reason));
         }
-        let file = disk.open(start).map_err(|error| io_error("open a segment", error))?;
+        if start + bytes <= part.from && bytes > 0 && next.is_some() {
+            continue;
+        }
+        let file =
+            disk.open(LOG_DIRECTORY, start).map_err(|error| io_error("open a segment", error))?;
         let segment = Segment { start, bytes, file };
-        let mut scan = Scan::new(&segment, log_id);
-        let stopped = scan.run(dispatcher)?;
-        recovery.messages += scan.messages;
-        recovery.end_offset = scan.batch_start;
+        let mut scan = Scan::new(&segment, log_id, part.from.clamp(start, segment.end()));
+        let stopped = scan.run(on_batch)?;
+        replayed.messages += scan.messages;
+        replayed.end = scan.batch_start;
         if let Some(reason) = stopped {
             let offset = scan.batch_start;
             let pending = scan.pending.len() as u64;
@@ -57,15 +101,20 @@ pub(super) fn replay(
             }
             let tail = Tail::look(&segment, offset, log_id)?;
             if let Some(at) = tail.later_mark {
-                let reason = format!("{reason}; a commit mark follows at {at}");
+                let reason = format!("{reason}; the commit mark at {at} says that it was whole");
                 return Err(damaged(start, offset, reason));
             }
-            torn = tail.not_blank;
-            recovery.cut_messages = pending;
+            replayed.torn = tail.not_blank;
+            replayed.cut_messages = pending;
         }
-        last = Some(segment);
+        replayed.last = Some(segment);
     }
-    Ok(Replayed { recovery, last, torn })
+    if replayed.end < part.from {
+        let start = replayed.last.map_or(part.log_min, |segment| segment.start);
+        let reason = format!("the log ends here, but reached to {} at least", part.from);
+        return Err(damaged(start, replayed.end, reason));
+    }
+    Ok(replayed)
 }
 
 fn damaged(start: u64, offset: u64, reason: String) -> StoreError {
@@ -99,13 +148,13 @@ enum Found {
 }
 
 impl<'a> Scan<'a> {
-    fn new(segment: &'a Segment, log_id: u64) -> Self {
+    fn new(segment: &'a Segment, log_id: u64, from: u64) -> Self {
         Self {
             window: Window { segment, bytes: Bytes::new(), offset: 0 },
             segment_end: segment.end(),
             log_id,
-            offset: segment.start,
-            batch_start: segment.start,
+            offset: from,
+            batch_start: from,
             crc: Hasher::new(),
             pending: Vec::new(),
             messages: 0,
@@ -113,15 +162,26 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads on to the segment's end; some reason if its batches end before.
-    fn run(&mut self, dispatcher: &mut dyn Dispatch) -> Result<Option<String>, StoreError> {
+    fn run(&mut self, on_batch: OnBatch<'_>) -> Result<Option<String>, StoreError> {
+        if self.offset == self.segment_end {
+            return Ok(None);
+        }
         loop {
             match self.next()? {
                 Found::Record => {}
                 Found::Mark => {
-                    for (message, bytes) in self.pending.drain(..) {
-                        self.messages += 1;
-                        dispatcher.dispatch(&Dispatched { message: &message, bytes });
-                    }
+                    let batch = std::mem::take(&mut self.pending);
+                    let batch: Vec<_> = batch
+                        .iter()
+                        .map(|(message, bytes)| Dispatched { message, bytes: *bytes })
+                        .collect();
+                    on_batch(&batch, self.offset).map_err(|refusal| match refusal {
+                        Refusal::Failed(error) => error,
+                        Refusal::Wrong(reason) => {
+                            damaged(self.window.segment.start, self.batch_start, reason)
+                        }
+                    })?;
+                    self.messages += batch.len() as u64;
                     self.batch_start = self.offset;
                     self.crc = Hasher::new();
                 }
@@ -167,9 +227,8 @@ impl<'a> Scan<'a> {
                 Found::Record
             }
             Some(mark) => {
-                let expected =
-                    Mark { batch_start: self.batch_start, crc: self.crc.clone().finalize() };
-                if mark != expected {
+                let crc = self.crc.clone().finalize();
+                if (mark.batch_start, mark.crc) != (self.batch_start, crc) {
                     return Ok(Found::Nothing("the batch is not what its mark says".to_owned()));
                 }
                 Found::Mark
@@ -184,31 +243,34 @@ impl<'a> Scan<'a> {
 struct Tail {
     /// Whether it is anything but zeros.
     not_blank: bool,
-    /// Offset of a commit mark of a later batch.
+    /// Offset of a commit mark that was written when what lies before it was synced.
     later_mark: Option<u64>,
 }
 
 impl Tail {
-    /// Looks as far as the batch after the one that begins at `end` could reach.
+    /// Looks as far as there is anything, and beyond that as far as a batch could reach.
     fn look(segment: &Segment, end: u64, log_id: u64) -> Result<Self, StoreError> {
         let mut window = Window { segment, bytes: Bytes::new(), offset: 0 };
         let (mut offset, mut not_blank) = (end, false);
-        let stop = segment.end().min(end + 2 * MAX_BATCH_BYTES as u64);
+        let reach = |from: u64| segment.end().min(from + 2 * MAX_BATCH_BYTES as u64);
+        let mut stop = reach(end);
         while offset < stop {
             let bytes = window.read(offset, READ_BYTES)?;
             if bytes.is_empty() {
                 break;
             }
             let blank = bytes.iter().all(|byte| *byte == 0);
-            not_blank |= !blank;
+            if !blank {
+                (not_blank, stop) = (true, reach(offset + bytes.len() as u64));
+            }
             for at in mark_starts(if blank { &[] } else { &bytes }) {
                 let found = offset + at as u64;
                 let mut record = window.read(found, MARK_BYTES)?;
-                let later = StoredMessage::decode(&mut record)
+                let proves = StoredMessage::decode(&mut record)
                     .ok()
                     .and_then(|record| Mark::of(&record, found, log_id))
-                    .is_some_and(|mark| mark.batch_start > end);
-                if later {
+                    .is_some_and(|mark| mark.synced > end);
+                if proves {
                     return Ok(Self { not_blank, later_mark: Some(found) });
                 }
             }
@@ -249,16 +311,9 @@ impl Window<'_> {
     fn fill(&mut self, offset: u64, bytes: usize) -> Result<(), StoreError> {
         let rest = self.segment.end().saturating_sub(offset);
         let mut piece = BytesMut::zeroed(bytes.min(usize::try_from(rest).unwrap_or(bytes)));
-        let mut filled = 0;
-        while filled < piece.len() {
-            let position = offset - self.segment.start + filled as u64;
-            match self.segment.file.read_at(&mut piece[filled..], position) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(io_error("read a segment", error)),
-            }
-        }
+        let position = offset - self.segment.start;
+        let filled = read_up_to(&*self.segment.file, &mut piece, position)
+            .map_err(|error| io_error("read a segment", error))?;
         piece.truncate(filled);
         (self.bytes, self.offset) = (piece.freeze(), offset);
         Ok(())

@@ -1,6 +1,8 @@
 //! Segment files: fixed size, records never span two, the rest of a full one is a blank
 //! (RocketMQ `CommitLog`, `MappedFile`).
 
+use std::sync::Arc;
+
 use bytes::{BufMut, BytesMut};
 
 use super::MAX_APPEND_BYTES;
@@ -18,7 +20,7 @@ pub(super) struct Segment {
     pub(super) start: u64,
     /// Its size in bytes.
     pub(super) bytes: u64,
-    pub(super) file: Box<dyn DiskFile>,
+    pub(super) file: Arc<dyn DiskFile>,
 }
 
 impl Segment {

@@ -1,5 +1,6 @@
 //! What a queue entry says of a message besides where it lies: enough to filter without reading it.
 
+use signpost_remoting::body::heartbeat::hash_code;
 use signpost_remoting::message::{StoredMessage, properties};
 
 /// Topic whose entries carry delivery times: there delayed messages wait.
@@ -13,10 +14,7 @@ pub const DELAY_LEVELS_MS: [i64; 18] = [
 
 /// Hash by which messages are filtered: Java's `String.hashCode` of the tag, sign-extended.
 pub fn hash(tag: &str) -> i64 {
-    let hash = tag
-        .encode_utf16()
-        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    i64::from(hash)
+    i64::from(hash_code(tag))
 }
 
 /// The third field of a message's queue entry: the hash of its tag, 0 without one; of a delayed

@@ -1,20 +1,25 @@
 //! The thread that writes the log. It takes all appends that wait, writes them and one commit mark
 //! with one write, syncs once, and only then tells all of them: the longer a sync takes, the more
-//! share the next one.
+//! share the next one. With asynchronous flush it tells them without the sync.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 use signpost_remoting::message::StoredMessage;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
-use super::disk::Disk;
+use super::derived::Derived;
+use super::disk::{Disk, Space};
+use super::flush::{Failure, Flush, LogEnd};
+use super::keeper::Task;
 use super::mark::{MARK_BYTES, Mark};
+use super::own::{self, Kind};
 use super::queues::{Dispatch, Dispatched, QueueTails};
-use super::recovery::{Replayed, replay};
 use super::segment::{BLANK_BYTES, Segment, put_blank};
-use super::{MAX_APPEND_BYTES, Pending, Placed, Recovery, StoreError, StoreOptions, io_error};
+use super::{LOG_DIRECTORY, MAX_APPEND_BYTES, Pending, Placed, StoreError, StoreOptions, io_error};
 
 /// A batch takes no further append once it has this many bytes.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -33,61 +38,40 @@ pub(super) struct Append {
 }
 
 pub(super) struct Writer {
-    disk: Arc<dyn Disk>,
-    options: StoreOptions,
-    segment: Segment,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) options: StoreOptions,
+    pub(super) segment: Segment,
     /// Log offset of the next record.
-    end: u64,
+    pub(super) end: u64,
+    pub(super) log: Arc<LogEnd>,
+    pub(super) derived: Arc<Derived>,
+    pub(super) keeper: Sender<Task>,
+    /// Told of each message that can be read.
+    pub(super) others: Vec<Box<dyn Dispatch>>,
+    pub(super) failure: Failure,
+    pub(super) batch: Batch,
+}
+
+/// What is written next.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Records.
     buffer: BytesMut,
-    /// The appends whose records are in the buffer.
-    batch: Vec<Append>,
-    derived: Derived,
-    failure: watch::Sender<Option<Arc<str>>>,
-}
-
-/// All that is built from the log.
-struct Derived {
+    /// The appends that they are of.
+    appends: Vec<Append>,
+    messages: usize,
+    /// Where their queues go on.
     tails: QueueTails,
-    others: Vec<Box<dyn Dispatch>>,
-}
-
-impl Dispatch for Derived {
-    fn dispatch(&mut self, stored: &Dispatched<'_>) {
-        self.tails.dispatch(stored);
-        self.others.iter_mut().for_each(|other| other.dispatch(stored));
-    }
+    /// The keeper has been asked to write out since it last did.
+    asked: bool,
 }
 
 impl Writer {
-    /// Recovers the log.
-    pub(super) fn open(
-        disk: Arc<dyn Disk>,
-        options: StoreOptions,
-        dispatchers: Vec<Box<dyn Dispatch>>,
-        failure: watch::Sender<Option<Arc<str>>>,
-    ) -> Result<(Self, Recovery), StoreError> {
-        let mut derived = Derived { tails: QueueTails::default(), others: dispatchers };
-        let Replayed { recovery, last, torn } = replay(&*disk, options.log_id, &mut derived)?;
-        let end = recovery.end_offset;
-        let segment = match last {
-            Some(segment) if end < segment.end() || segment.bytes == 0 => {
-                prepare(segment, end, torn, options.segment_bytes)?
-            }
-            _ => create(&*disk, end, options.segment_bytes)?,
-        };
-        if torn {
-            let cut = recovery.cut_messages;
-            tracing::warn!(offset = end, cut, "cut the commit log's torn tail, never acknowledged");
-        }
-        let (buffer, batch) = (BytesMut::new(), Vec::new());
-        Ok((Self { disk, options, segment, end, buffer, batch, derived, failure }, recovery))
-    }
-
     /// Stores appends until all senders have gone and the last append is stored.
-    pub(super) fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Append>) {
+    pub(super) fn run(mut self, mut inbox: UnboundedReceiver<Append>) {
         while let Some(first) = inbox.blocking_recv() {
             self.add(first);
-            while self.buffer.len() < BATCH_BYTES
+            while self.batch.buffer.len() < BATCH_BYTES
                 && let Ok(next) = inbox.try_recv()
             {
                 self.add(next);
@@ -100,139 +84,200 @@ impl Writer {
     /// Ends the log with the mark of an empty batch: if the last real one is damaged from now on,
     /// the next start will not take it for torn.
     fn seal(&mut self) {
-        if self.failure.borrow().is_none()
+        if self.failure.get().is_none()
             && self.segment.fits(self.end, 0)
             && let Err(error) = self.write_batch()
         {
             tracing::warn!(%error, "cannot seal the commit log; nothing is lost");
         }
+        // With asynchronous flush there may be something to sync; an error has been told.
+        let _ = self.log.sync();
     }
 
     /// Puts an append's records into the buffer; into the next segment if this one is full.
     fn add(&mut self, mut append: Append) {
-        if let Some(reason) = &*self.failure.borrow() {
-            return tell(append, Err(StoreError::Failed(reason.clone())));
+        if let Some(error) = self.failure.get() {
+            return tell(append, Err(error));
         }
-        if !self.segment.fits(self.end + self.buffer.len() as u64, append.bytes) {
+        if let Err(error) = self.make_room(append.messages.len()) {
+            return tell(append, Err(error));
+        }
+        if !self.segment.fits(self.end + self.batch.buffer.len() as u64, append.bytes) {
             self.commit();
             if let Err(error) = self.roll() {
                 return tell(append, Err(error));
             }
         }
-        let (start, now_ms) = (self.buffer.len(), now_ms());
+        let (start, now_ms) = (self.batch.buffer.len(), now_ms());
+        let mut ends_batch = false;
         for at in 0..append.messages.len() {
             let message = &mut append.messages[at];
-            message.physical_offset = (self.end + self.buffer.len() as u64).cast_signed();
+            message.physical_offset = (self.end + self.batch.buffer.len() as u64).cast_signed();
             message.store_timestamp_ms = now_ms;
-            message.queue_offset = self.derived.tails.take(&message.topic, message.queue_id);
-            if let Err(error) = message.encode_into(&mut self.buffer) {
-                self.buffer.truncate(start);
-                give_back(&mut self.derived.tails, &append.messages[..=at]);
+            let (topic, queue_id) = (&*message.topic, message.queue_id);
+            let known = || self.derived.queues().bounds(topic, queue_id);
+            message.queue_offset = self.batch.tails.take(topic, queue_id, known);
+            ends_batch |= own::kind(message) != Kind::Message;
+            if let Err(error) = message.encode_into(&mut self.batch.buffer) {
+                self.batch.buffer.truncate(start);
+                give_back(&mut self.batch.tails, &append.messages[..=at]);
                 return tell(append, Err(error.into()));
             }
         }
-        self.batch.push(append);
+        self.batch.messages += append.messages.len();
+        self.batch.appends.push(append);
+        if ends_batch {
+            // What comes behind a deletion begins its queues anew.
+            self.commit();
+        }
+    }
+
+    /// Waits for the keeper if too much is in memory only, or a deleted topic's files are still
+    /// where those of a new one of its name would be.
+    fn make_room(&mut self, messages: usize) -> Result<(), StoreError> {
+        let is_too_much = |writer: &Self| {
+            let queues = writer.derived.queues();
+            let coming = writer.batch.messages + messages;
+            let is_full = queues.unwritten + coming > writer.options.unwritten_max;
+            (is_full && queues.unwritten > 0, !queues.deleted.is_empty())
+        };
+        match is_too_much(self) {
+            (false, false) => return Ok(()),
+            (true, _) => self.commit(),
+            (false, true) => {}
+        }
+        let (is_full, has_deleted) = is_too_much(self);
+        let (done, written) = mpsc::sync_channel(1);
+        let task = match has_deleted {
+            true => Task::Checkpoint(Some(done)),
+            false if is_full => Task::WriteOut(Some(done)),
+            false => return Ok(()),
+        };
+        self.batch.asked = false;
+        let gone = || self.failure.set("go on", &"the thread that writes queues has gone");
+        self.keeper.send(task).map_err(|_| gone())?;
+        written.recv().unwrap_or_else(|_| Err(gone()))
     }
 
     /// Ends the present segment with a blank and begins the next.
     fn roll(&mut self) -> Result<(), StoreError> {
-        if let Some(reason) = &*self.failure.borrow() {
-            return Err(StoreError::Failed(reason.clone()));
+        if let Some(error) = self.failure.get() {
+            return Err(error);
         }
         let next = self.segment.end();
         if self.end < next {
             let mut blank = BytesMut::new();
             put_blank(&mut blank, next - self.end);
             let position = self.end - self.segment.start;
-            self.segment
-                .file
-                .write_all_at(&blank, position)
+            let file = &self.segment.file;
+            file.write_all_at(&blank, position)
                 .map_err(|error| io_error("end a segment", error))?;
-            self.segment.file.sync().map_err(|error| self.fail("sync", &error))?;
+            // That there is a next one proves that all of this one is on the disk.
+            file.sync().map_err(|error| self.failure.set("sync the log", &error))?;
             // Nothing may overwrite the blank now, also if the next segment cannot be made yet.
             self.end = next;
+            self.log.roll(file.clone(), next);
         }
         self.segment = create(&*self.disk, next, self.options.segment_bytes)?;
+        self.log.roll(self.segment.file.clone(), next);
         Ok(())
     }
 
     /// Writes and syncs what is in the buffer and tells those that wait for it.
     fn commit(&mut self) {
-        if self.batch.is_empty() {
+        if self.batch.appends.is_empty() {
             return;
         }
         let outcome = self.write_batch();
-        let batch = std::mem::take(&mut self.batch);
+        let appends = std::mem::take(&mut self.batch.appends);
+        self.batch.messages = 0;
         match outcome {
             Ok(()) => {
-                self.end += self.buffer.len() as u64;
-                for append in batch {
-                    self.acknowledge(append);
-                }
+                self.end += self.batch.buffer.len() as u64;
+                self.acknowledge(appends);
             }
             Err(error) => {
-                for append in batch.into_iter().rev() {
-                    give_back(&mut self.derived.tails, &append.messages);
+                for append in appends.into_iter().rev() {
+                    give_back(&mut self.batch.tails, &append.messages);
                     tell(append, Err(error.clone()));
                 }
             }
         }
-        self.buffer.clear();
-        if self.buffer.capacity() > KEPT_BYTES {
-            self.buffer = BytesMut::new();
+        self.batch.buffer.clear();
+        if self.batch.buffer.capacity() > KEPT_BYTES {
+            self.batch.buffer = BytesMut::new();
         }
     }
 
     fn write_batch(&mut self) -> Result<(), StoreError> {
-        let crc = crc32fast::hash(&self.buffer);
-        let mark = Mark { batch_start: self.end, crc };
-        let offset = self.end + self.buffer.len() as u64;
-        mark.put(&mut self.buffer, offset, self.options.log_id, now_ms());
+        let buffer = &mut self.batch.buffer;
+        let crc = crc32fast::hash(buffer);
+        let mark = Mark { batch_start: self.end, crc, synced: self.log.synced() };
+        let offset = self.end + buffer.len() as u64;
+        mark.put(buffer, offset, self.options.log_id, now_ms());
 
         let position = self.end - self.segment.start;
-        if let Err(error) = self.segment.file.write_all_at(&self.buffer, position) {
+        if let Err(error) = self.segment.file.write_all_at(buffer, position) {
             // The mark is the last to be written, so that a part without it is never taken for
-            // stored; what was written is cut all the same, to free its room.
-            let file = &self.segment.file;
-            let cut = file.set_len(position).and_then(|()| file.set_len(self.segment.bytes));
+            // stored; what was written is cut all the same, so that nothing of it comes back.
+            let cut = self.segment.file.clear(position, self.segment.bytes);
             return match cut {
                 Ok(()) => Err(match io_error("write", error) {
                     full @ StoreError::Full(_) => full,
-                    other => self.fail_with(&other.to_string()),
+                    other => self.failure.set("write", &other),
                 }),
-                Err(error) => Err(self.fail("cut a failed write", &error)),
+                Err(error) => Err(self.failure.set("cut a failed write", &error)),
             };
         }
-        // After a failed sync nobody knows what is on the disk, and a second one would not say.
-        self.segment.file.sync().map_err(|error| self.fail("sync", &error))
-    }
-
-    fn acknowledge(&mut self, append: Append) {
-        let mut placed = Vec::with_capacity(append.messages.len());
-        for message in &append.messages {
-            let StoredMessage { queue_offset, physical_offset, .. } = *message;
-            placed.push(Placed { queue_offset, physical_offset });
-            let bytes = message.encoded_bytes();
-            self.derived.dispatch(&Dispatched { message, bytes });
+        self.log.wrote(self.end + buffer.len() as u64);
+        match self.options.flush {
+            Flush::Sync => self.log.sync(),
+            Flush::Async { .. } => Ok(()),
         }
-        tell(append, Ok(placed));
     }
 
-    fn fail(&self, what: &str, error: &std::io::Error) -> StoreError {
-        self.fail_with(&format!("cannot {what}: {error}"))
-    }
-
-    /// From now on nothing is stored.
-    fn fail_with(&self, reason: &str) -> StoreError {
-        let reason: Arc<str> = reason.into();
-        tracing::error!(%reason, "the commit log has failed");
-        self.failure.send_replace(Some(reason.clone()));
-        StoreError::Failed(reason)
+    /// Has the messages of a batch read, tells of them, and answers.
+    fn acknowledge(&mut self, appends: Vec<Append>) {
+        let mut unwritten = 0;
+        let messages = || appends.iter().flat_map(|append| &append.messages);
+        let stored = |message| Dispatched { message, bytes: StoredMessage::encoded_bytes(message) };
+        {
+            let mut queues = self.derived.queues_mut();
+            for message in messages() {
+                if let Err(reason) = queues.add(&stored(message)) {
+                    self.failure.set("go on", &reason);
+                }
+                if let Kind::Deletion(topic) = own::kind(message) {
+                    self.batch.tails.forget(topic);
+                }
+                unwritten = queues.unwritten;
+            }
+            queues.log_end = self.end;
+        }
+        for message in messages() {
+            self.others.iter_mut().for_each(|other| other.dispatch(&stored(message)));
+        }
+        let is_much = unwritten >= self.options.write_out_at;
+        if is_much && !self.batch.asked {
+            // If it has gone, the next append finds out.
+            let _ = self.keeper.send(Task::WriteOut(None));
+            self.batch.asked = true;
+        } else if !is_much {
+            self.batch.asked = false;
+        }
+        for append in appends {
+            let placed = append.messages.iter().map(|message| {
+                let StoredMessage { queue_offset, physical_offset, .. } = *message;
+                Placed { queue_offset, physical_offset }
+            });
+            let placed = placed.collect();
+            tell(append, Ok(placed));
+        }
     }
 }
 
-/// Makes the last segment ready to be written at `end`.
-fn prepare(
+/// Makes the last segment ready to be written at `end`; all before it is synced then.
+pub(super) fn prepare(
     segment: Segment,
     end: u64,
     torn: bool,
@@ -241,22 +286,22 @@ fn prepare(
     let bytes = segment.bytes.max(segment_bytes);
     let file = &segment.file;
     let prepared = || {
-        if torn {
-            file.set_len(end - segment.start)?;
-        }
         // Also one whose making, or whose cutting, was interrupted.
         if torn || segment.bytes < bytes {
-            file.set_len(bytes)?;
-            file.sync()?;
+            file.clear(end - segment.start, bytes)?;
         }
-        Ok(())
+        // The end of the process may have come between a batch's write and its sync.
+        file.sync()
     };
     prepared().map_err(|error| io_error("cut the torn tail", error))?;
     Ok(Segment { bytes, ..segment })
 }
 
-fn create(disk: &dyn Disk, start: u64, bytes: u64) -> Result<Segment, StoreError> {
-    let file = disk.create(start, bytes).map_err(|error| io_error("create a segment", error))?;
+/// Makes the segment that begins there.
+pub(super) fn create(disk: &dyn Disk, start: u64, bytes: u64) -> Result<Segment, StoreError> {
+    let file = disk
+        .create(LOG_DIRECTORY, start, bytes, Space::Reserved)
+        .map_err(|error| io_error("create a segment", error))?;
     Ok(Segment { start, bytes, file })
 }
 

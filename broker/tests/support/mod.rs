@@ -124,6 +124,9 @@ pub fn config(names: &str, data_dir: &Path) -> BrokerConfig {
         segment_bytes: 128 * 1024,
         max_pending_bytes: 8 << 20,
         drain_ms: 2000,
+        // However full the disk of this machine is.
+        disk_clean_above: 1.0,
+        disk_refuse_above: 1.0,
         ..BrokerConfig::default()
     }
 }

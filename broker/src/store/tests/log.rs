@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::mark::MARK_BYTES;
+use super::super::open::read_all_on;
 use super::super::{Placed, Recovery, Store, StoreError, StoreOptions, read_all};
 use super::sim::SimDisk;
 use super::{Collected, OPTIONS, is_whole, message};
@@ -25,6 +26,7 @@ fn open(directory: &Path, options: StoreOptions) -> (Store, Recovery, Collected)
     (store, recovery, found)
 }
 
+/// The log alone, without what is built from it.
 fn copy(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     fs::create_dir(to.path().join("commitlog")).unwrap();
@@ -39,12 +41,12 @@ fn copy(from: &Path) -> tempfile::TempDir {
 async fn messages_lie_where_the_answer_says_across_segments_and_restarts() {
     let directory = tempfile::tempdir().unwrap();
     let (store, recovery, _) = open(directory.path(), OPTIONS);
-    assert_eq!(recovery, Recovery::default());
+    assert_eq!(recovery, Recovery { rebuilt: true, ..Recovery::default() });
     let mut placed = send(&store, 0..40).await;
     store.close();
     let (store, recovery, found) = open(directory.path(), OPTIONS);
-    assert_eq!((recovery.messages, recovery.cut_messages), (40, 0));
-    assert_eq!(found.numbers(), (0..40).collect::<Vec<_>>());
+    assert_eq!((recovery.messages, recovery.cut_messages, recovery.rebuilt), (40, 0, false));
+    assert!(found.numbers().is_empty(), "it was closed with a checkpoint");
     placed.extend(send(&store, 40..80).await);
     store.close();
 
@@ -99,6 +101,8 @@ async fn a_batch_torn_at_any_byte_is_cut_and_nothing_before_it() {
             let lost = if from_front { start + cut..start + bytes } else { start..start + cut };
             torn[lost].fill(fill);
             let missing = torn != written;
+            // This is another log than the one that was opened here before.
+            let _ = fs::remove_file(there.path().join("checkpoint"));
             fs::write(there.path().join("commitlog").join(&name), &torn).unwrap();
             let expected: Vec<u32> = if missing { (0..5).collect() } else { (0..7).collect() };
             let kept = read_all(there.path(), options.log_id).unwrap();
@@ -176,7 +180,12 @@ async fn bytes_in_a_body_that_look_like_a_mark_are_not_one() {
     let offset =
         placed[0].physical_offset as u64 + (message(0).encoded_bytes() + MARK_BYTES) as u64;
     let mut bytes = bytes::BytesMut::new();
-    super::super::mark::Mark { batch_start: offset + 1, crc: 0 }.put(&mut bytes, offset + 88, 7, 0);
+    super::super::mark::Mark { batch_start: offset + 1, crc: 0, synced: offset + 1 }.put(
+        &mut bytes,
+        offset + 88,
+        7,
+        0,
+    );
     forged.body = bytes.freeze();
     store.append(vec![forged]).unwrap().await.unwrap();
     drop(store);
@@ -204,10 +213,10 @@ async fn a_full_disk_refuses_and_loses_nothing_and_goes_on_when_there_is_room() 
     disk.set_room(None);
     send(&store, 3..6).await;
     store.close();
-    let found = Collected::default();
-    Store::open_on(Arc::new(disk), OPTIONS, vec![Box::new(found.clone())]).unwrap();
-    assert_eq!(found.numbers(), [0, 1, 2, 3, 4, 5]);
-    let offsets: Vec<_> = found.0.lock().unwrap().iter().map(|m| m.queue_offset).collect();
+    let found = read_all_on(&disk, OPTIONS.log_id).unwrap();
+    let numbers: Vec<_> = found.iter().map(|message| message.flag).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+    let offsets: Vec<_> = found.iter().map(|message| message.queue_offset).collect();
     assert_eq!(offsets, [0; 6], "six queues; refused messages leave no gaps");
 }
 

@@ -1,19 +1,37 @@
 //! The commit log: acknowledged means there after any crash, and nothing torn ever comes back.
 
 mod crash;
+mod files;
+mod flushing;
 mod log;
+mod old;
 mod reading;
 mod sim;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use signpost_remoting::message::StoredMessage;
 
 use super::StoreOptions;
+use super::flush::Flush;
 use super::queues::{Dispatch, Dispatched};
-use std::sync::{Arc, Mutex};
+use super::retention::Retention;
 
-pub(super) const OPTIONS: StoreOptions =
-    StoreOptions { segment_bytes: 4096, max_pending_bytes: 1 << 20, log_id: 0xA5A5_0001_FEED_BEEF };
+pub(super) const OPTIONS: StoreOptions = StoreOptions {
+    segment_bytes: 4096,
+    max_pending_bytes: 1 << 20,
+    log_id: 0xA5A5_0001_FEED_BEEF,
+    flush: Flush::Sync,
+    // Only when a test says so.
+    checkpoint_every: Duration::from_secs(3600),
+    write_out_at: 1000,
+    unwritten_max: 2000,
+    queue_file_entries: 50,
+    index_entries: 64,
+    retention: Retention { age: Duration::from_secs(3600), clean_above: 0.85, refuse_above: 0.9 },
+};
 
 /// A message whose whole content follows from its number.
 pub(super) fn message(number: u32) -> StoredMessage {
@@ -55,6 +73,9 @@ pub(super) struct Collected(pub(super) Arc<Mutex<Vec<StoredMessage>>>);
 impl Dispatch for Collected {
     fn dispatch(&mut self, stored: &Dispatched<'_>) {
         assert_eq!(stored.bytes, stored.message.encoded_bytes());
+        if !stored.message.topic.starts_with("Topic") {
+            return;
+        }
         self.0.lock().unwrap().push(stored.message.clone());
     }
 }
