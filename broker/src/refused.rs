@@ -81,6 +81,7 @@ mod tests {
         let full = StoreError::Full(Arc::new(std::io::ErrorKind::StorageFull.into()));
         for (error, code) in [
             (full, response::SERVICE_NOT_AVAILABLE),
+            (StoreError::DiskUsed { used: 91.0, limit: 90.0 }, response::SERVICE_NOT_AVAILABLE),
             (StoreError::Closed, response::SERVICE_NOT_AVAILABLE),
             (StoreError::Busy { pending: 2, limit: 1 }, response::SYSTEM_BUSY),
             (StoreError::TooLarge { bytes: 2, limit: 1 }, response::MESSAGE_ILLEGAL),

@@ -29,7 +29,11 @@ pub(super) struct Key {
 
 /// Hash of a key of a topic. Source: RocketMQ `IndexFile.indexKeyHashMethod`.
 pub(super) fn key_hash(topic: &str, key: &str) -> i32 {
-    hash_code(&format!("{topic}#{key}")).checked_abs().unwrap_or(0)
+    // That of `topic#key`, without putting it together.
+    let units = u32::try_from(key.encode_utf16().count()).unwrap_or(u32::MAX);
+    let head = hash_code(topic).wrapping_mul(31).wrapping_add(i32::from(b'#'));
+    let all = head.wrapping_mul(31_i32.wrapping_pow(units)).wrapping_add(hash_code(key));
+    all.checked_abs().unwrap_or(0)
 }
 
 /// The keys of a message: its unique one, and each of those that the application set.
@@ -278,6 +282,11 @@ mod tests {
     fn hashes_are_never_negative() {
         // Java's hash of this text is the smallest integer.
         assert_eq!(hash_code("polygenelubricants"), i32::MIN);
-        assert!(key_hash("T", "k") >= 0);
+        for (topic, key) in
+            [("T", "k"), ("%RETRY%g", "héé€😀"), ("T", ""), ("Topic", "a longer key")]
+        {
+            let expected = hash_code(&format!("{topic}#{key}")).checked_abs().unwrap_or(0);
+            assert_eq!(key_hash(topic, key), expected);
+        }
     }
 }

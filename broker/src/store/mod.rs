@@ -4,6 +4,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | this one | [`Store`]: the handle; hands appends to the writer and waits for them |
+//! | `error.rs` | [`StoreError`]: what goes wrong, and what is sure then |
 //! | `open.rs` | what a start does, in order |
 //! | `writer.rs` | the one thread that writes the log: many waiters, one write and one sync (group commit) |
 //! | `mark.rs`, `own.rs` | the commit mark that ends each batch; records of the store's own: deletions, queues' ends |
@@ -13,8 +14,8 @@
 //! | `derived.rs`, `keeper.rs`, `work.rs` | their files, the thread that writes them, what it has yet to sync |
 //! | `index.rs`, `index_files.rs` | one file of the index (pure); all of them |
 //! | `checkpoint.rs` | up to where queues and index are durable (pure) |
-//! | [`retention`] | which segments go, and when |
-//! | [`read`], `records.rs`, [`tags`] | what consumers read: by queue, offset, key and time; by what they filter |
+//! | [`retention`], `aging.rs` | which segments go, and when; what goes with them |
+//! | [`read`], `find.rs`, `records.rs`, [`tags`] | what consumers read: by queue, offset, key and time; by what they filter |
 //! | `disk.rs`, `files.rs` | the seam to the file system; a bounded set of open files |
 //!
 //! An append is acknowledged when its batch, commit mark included, has been synced (or, with
@@ -24,10 +25,13 @@
 //! without a checkpoint that fits, from its beginning. So memory holds a bounded number of entries,
 //! whatever the backlog, and what the files hold beyond the checkpoint never counts.
 
+mod aging;
 mod checkpoint;
 mod derived;
 pub mod disk;
+mod error;
 mod files;
+mod find;
 pub mod flush;
 mod index;
 mod index_files;
@@ -48,22 +52,23 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self as std_mpsc, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use signpost_remoting::message::{MessageError, StoredMessage};
+use signpost_remoting::message::StoredMessage;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use error::io_error;
 use flush::{Failure, Flush};
 use keeper::Task;
 use read::Reader;
 use retention::{Aged, Cleaned, FORCED_MAX, Retention};
 use writer::Append;
 
+pub use error::StoreError;
 pub use mark::COMMIT_MARK_TOPIC;
 pub use open::{Recovery, read_all};
 pub use own::{DELETION_TOPIC, QUEUE_ENDS_TOPIC};
@@ -115,81 +120,6 @@ impl StoreOptions {
             index_entries: 512 * 1024,
             retention: Retention::default(),
         }
-    }
-}
-
-/// Why the store did not do what it should.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The disk is full; nothing of the append is stored. Later ones may succeed.
-    #[error("the disk is full: {0}")]
-    Full(Arc<io::Error>),
-    /// The disk is fuller than the retention allows; nothing of the append is stored.
-    #[error(
-        "service not available now: {used:.0}% of the broker's disk are used, above {limit:.0}% no \
-         message is taken; make room, or shorten the retention"
-    )]
-    DiskUsed {
-        /// Used share, in percent.
-        used: f64,
-        /// The limit, in percent.
-        limit: f64,
-    },
-    /// Too much is waiting to be synced; nothing of the append is stored.
-    #[error("{pending} bytes wait to be synced, the limit is {limit}")]
-    Busy {
-        /// Bytes that wait, this append's included.
-        pending: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// The message cannot be stored at all.
-    #[error("the message cannot be stored: {0}")]
-    Illegal(#[from] MessageError),
-    /// The append is larger than a segment, or than any append may be.
-    #[error("{bytes} bytes do not fit a segment, at most {limit} do")]
-    TooLarge {
-        /// Bytes of the append's records.
-        bytes: usize,
-        /// What fits.
-        limit: usize,
-    },
-    /// The store has been closed; nothing of the append is stored.
-    #[error("the store is closed")]
-    Closed,
-    /// Writing or syncing failed in a way that leaves open what is on the disk. Nothing is stored
-    /// any more; a restart finds out.
-    #[error("the store failed, restart the broker: {0}")]
-    Failed(Arc<str>),
-    /// Reading files failed, or preparing them at the start.
-    #[error("cannot {what} in the store: {source}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// What the system said.
-        source: Arc<io::Error>,
-    },
-    /// What was once acknowledged cannot be read. Nothing has been changed.
-    #[error(
-        "the commit log is damaged at offset {offset} (file {file}): {reason}; acknowledged messages \
-         follow, so nothing was cut: restore the file from a copy, or move the data directory away \
-         to start empty"
-    )]
-    Damaged {
-        /// Name of the segment file.
-        file: String,
-        /// Offset in the log.
-        offset: u64,
-        /// What is wrong there.
-        reason: String,
-    },
-}
-
-impl StoreError {
-    /// Whether nothing of the append is stored, surely.
-    pub fn is_definite(&self) -> bool {
-        !matches!(self, Self::Failed(_))
     }
 }
 
@@ -327,10 +257,15 @@ impl Store {
     fn closed_segments(&self) -> Result<Vec<Aged>, StoreError> {
         let records = self.reader.records();
         let segments = records.segments().map_err(|error| io_error("list segments", error))?;
+        let log_start = self.reader.stats().log_start;
         let closed = segments.windows(2).map(|pair| Aged {
             end: pair[0].1,
-            // Nothing before it was stored later.
-            last_ms: records.store_time(pair[1].0).ok(),
+            last_ms: match pair[1].0 <= log_start {
+                // It should have been removed already, and was not.
+                true => Some(i64::MIN),
+                // Nothing before it was stored later.
+                false => records.store_time(pair[1].0).ok(),
+            },
         });
         Ok(closed.collect())
     }
@@ -413,14 +348,5 @@ struct Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-fn io_error(what: &'static str, source: io::Error) -> StoreError {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            StoreError::Full(Arc::new(source))
-        }
-        _ => StoreError::Io { what, source: Arc::new(source) },
     }
 }

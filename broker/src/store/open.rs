@@ -69,7 +69,7 @@ impl Store {
             (queues.log_min, queues.log_end)
         };
         if rebuilt && first_offset(&*disk)? < last_offset(&*disk)? {
-            tracing::warn!("no checkpoint that fits: queues and index are rebuilt from the log");
+            tracing::info!("no checkpoint that fits: rebuilding queues and index from the log");
         }
         let mut dirty = Dirty::default();
         let mut on_batch = |batch: &[Dispatched<'_>], end: u64| {
@@ -101,6 +101,17 @@ impl Store {
             rebuilt,
             cut_messages: replayed.cut_messages,
         };
+        let mut reached = from;
+        if rebuilt && end > log_min {
+            // A long rebuild is not to be done twice.
+            match derived.checkpoint::<std::io::Error>(&mut dirty, || Ok(())) {
+                Ok(end) => reached = end,
+                Err(error) => {
+                    tracing::warn!(%error, "no checkpoint: the next start rebuilds again");
+                    reached = u64::MAX;
+                }
+            }
+        }
         let failure = Failure::new();
         let log = Arc::new(LogEnd::new(segment.file.clone(), end, failure.clone()));
         let derived = Arc::new(derived);
@@ -114,8 +125,7 @@ impl Store {
             log: keeper_log,
             failure: failure.clone(),
             dirty,
-            // What was replayed is not in a checkpoint yet.
-            reached: if rebuilt { u64::MAX } else { from },
+            reached,
         };
         let writer = Writer {
             disk,

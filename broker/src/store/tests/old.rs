@@ -127,6 +127,25 @@ async fn a_queue_whose_messages_have_all_gone_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_segment_that_a_crash_left_behind_goes_with_the_next() {
+    let disk = SimDisk::default();
+    let store = open(&disk);
+    send(&store, 0..60).await;
+    let now = now_ms(&store);
+    let before = disk.copy();
+    let (store, _) = clean(store, now + 2 * HOUR_MS).await;
+    store.close();
+    let left = before.files("commitlog")[0].1;
+    disk.take_file("commitlog", left, &before);
+    let store = open(&disk);
+    assert_eq!(disk.files("commitlog")[0].1, left, "it is there again");
+    let (store, cleaned) = clean(store, now).await;
+    assert_eq!(cleaned.expired, 1);
+    assert!(disk.files("commitlog")[0].1 > left);
+    drop(store);
+}
+
+#[tokio::test]
 async fn a_filling_disk_takes_the_oldest_segments_and_then_refuses() {
     let disk = SimDisk::default();
     let store = open(&disk);

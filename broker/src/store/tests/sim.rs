@@ -101,6 +101,18 @@ impl SimDisk {
         self.state(|state| state.names.remove(&name(directory, start)));
     }
 
+    /// Takes one file as it is on another disk.
+    pub(super) fn take_file(&self, directory: &str, start: u64, from: &Self) {
+        let inode = from.state(|other| {
+            let inode = other.names[&name(directory, start)];
+            other.inodes[inode].clone()
+        });
+        self.state(|state| {
+            state.inodes.push(inode);
+            state.names.insert(name(directory, start), state.inodes.len() - 1);
+        });
+    }
+
     /// A disk of its own with the same content.
     pub(super) fn copy(&self) -> Self {
         let copy = self.state(|state| State {
