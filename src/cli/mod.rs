@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Demo(demo::Options),
     Chaos(Box<chaos::Options>),
     Namesrv(Box<namesrv::Options>),
-    Broker(broker::Options),
+    Broker(Box<broker::Options>),
     Produce(Box<produce::Options>),
     Consume(consume::Options),
     Route(route::Options),

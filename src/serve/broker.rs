@@ -108,7 +108,7 @@ mod tests {
     fn options(more: &str) -> Options {
         let line = format!("signpost broker --namesrv http://n:8876 --name a --data-dir d {more}");
         match Cli::try_parse_from(line.split_whitespace()).expect("options").command {
-            Command::Broker(options) => options,
+            Command::Broker(options) => *options,
             other => panic!("another command: {other:?}"),
         }
     }

@@ -15,10 +15,13 @@ pub(super) struct OpenFiles {
     open: Mutex<Open>,
 }
 
+/// An open file, and the turn of its last use.
+type Used = (Arc<dyn DiskFile>, u64);
+
 #[derive(Default)]
 struct Open {
-    /// By directory and start, with the turn of their last use.
-    files: HashMap<String, BTreeMap<u64, (Arc<dyn DiskFile>, u64)>>,
+    /// By directory and start.
+    files: HashMap<String, BTreeMap<u64, Used>>,
     count: usize,
     turn: u64,
 }

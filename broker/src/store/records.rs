@@ -35,6 +35,9 @@ pub(super) struct Records {
     segments: Mutex<BTreeMap<u64, u64>>,
 }
 
+/// A segment: where it begins, its size, the file.
+type Holding = (u64, u64, Arc<dyn DiskFile>);
+
 /// The message that an entry says lies there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
@@ -120,8 +123,8 @@ impl Records {
         Ok(files.into_iter().map(|(start, bytes)| (start, start + bytes)).collect())
     }
 
-    /// The segment that an offset lies in: where it begins, its size.
-    fn segment(&self, offset: u64) -> io::Result<Option<(u64, u64, Arc<dyn DiskFile>)>> {
+    /// The segment that an offset lies in.
+    fn segment(&self, offset: u64) -> io::Result<Option<Holding>> {
         let (log_min, log_end) = {
             let queues = self.derived.queues();
             (queues.log_min, queues.log_end)
