@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use signpost_raft::machine::{Index, Term};
+use signpost_raft::planted::{Bug, planted};
 use tokio::time::Instant;
 
 use crate::routes::command::BrokerKey;
@@ -143,10 +144,13 @@ impl Leases {
             self.undecided = 0;
             self.confirmed_from = Some(started);
             for lease in self.by_key.values_mut() {
-                lease.deadline = now + lease.ttl;
-                lease.suspected = false;
                 lease.left = false;
                 lease.state = State::Live;
+                if planted(Bug::NoFullTtlInNewTerm) {
+                    continue;
+                }
+                lease.deadline = now + lease.ttl;
+                lease.suspected = false;
             }
             return Confirmation::NewTerm;
         }
@@ -157,7 +161,7 @@ impl Leases {
             self.settle_undecided(started);
         }
         let mut extended = 0;
-        if gap > self.election_timeout_max {
+        if gap > self.election_timeout_max && !planted(Bug::NoFullTtlAfterCutOff) {
             for lease in self.by_key.values_mut() {
                 if gap > self.election_timeout_max.max(lease.ttl / 4) {
                     extended += usize::from(lease.state == State::Live);
@@ -221,7 +225,7 @@ impl Leases {
     pub fn renew(&mut self, key: &BrokerKey, epoch: Index, ttl: Duration, now: Instant) -> Renewal {
         match self.by_key.get_mut(key) {
             Some(lease) if lease.epoch == epoch => {
-                if lease.state != State::Live {
+                if lease.state != State::Live && !planted(Bug::AcknowledgedWhileExpiring) {
                     return Renewal::Expiring;
                 }
                 lease.ttl = ttl;

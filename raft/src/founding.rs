@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::machine::NodeId;
 use crate::peer::hello::SelfPortrait;
+use crate::planted::{Bug, planted};
 use crate::types::Peer;
 
 /// What an empty replica does next.
@@ -80,7 +81,9 @@ fn in_founded_cluster(
     let cluster = founded.cluster.unwrap_or_default();
     let bound = founded.members.iter().find(|member| member.id == my_id);
     match bound {
-        Some(member) if member.disk_id == my_disk => Decision::Wait("to be fed".into()),
+        Some(member) if member.disk_id == my_disk || planted(Bug::WipedReplicaVotes) => {
+            Decision::Wait("to be fed".into())
+        }
         Some(member) => Decision::Refuse(format!(
             "replica {my_id} of cluster {cluster} stands on disk {}, but this data directory is \
              empty (disk {my_disk}): it was wiped or moved. A replica that has forgotten its votes \

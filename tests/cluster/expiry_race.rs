@@ -8,7 +8,7 @@ use signpost_client::{Client, ReadMode};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::support::brokers::{claimed, identity, millis};
+use crate::support::brokers::{claimed, identity, listed_until, millis};
 use crate::support::cluster::{Cluster, Settings};
 
 const TTL: Duration = Duration::from_millis(400);
@@ -64,7 +64,8 @@ async fn race(client: Client, name: String) -> (u64, u64) {
                 renewed += 1;
                 early = (aim + early) / 2 + SCAN / 2;
                 late = late.max(early + SCAN);
-                stays(&client, &name, epoch, invoked).await;
+                let until = invoked + TTL;
+                listed_until(&client, &name, epoch, until, "an acknowledged heartbeat").await;
             }
             Err(gone) if gone.status() == Some(410) => {
                 refused += 1;
@@ -77,22 +78,4 @@ async fn race(client: Client, name: String) -> (u64, u64) {
         }
     }
     (renewed, refused)
-}
-
-/// Until a ttl after its heartbeat was invoked, every linearizable read shows the registration.
-async fn stays(client: &Client, name: &str, epoch: u64, invoked: Instant) {
-    let mut reads = 0;
-    loop {
-        let listed = client.brokers(ReadMode::Linearizable).await.expect("a list").value;
-        let ended = invoked.elapsed();
-        if ended >= TTL {
-            // Too late to say; but the first read of a race is soon enough, unless nothing runs.
-            return;
-        }
-        let mine = listed.brokers.iter().find(|entry| entry.name == name);
-        let held = mine.map(|entry| entry.epoch);
-        assert_eq!(held, Some(epoch), "{name}: lost {ended:?} after its heartbeat, read {reads}");
-        reads += 1;
-        tokio::time::sleep(TTL / 8).await;
-    }
 }

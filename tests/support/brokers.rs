@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use signpost_client::types::{Registration, TopicConfig};
-use signpost_client::{BrokerIdentity, Client, LeaseKeeper, LeaseOptions, LeaseStatus};
-use tokio::time::timeout;
+use signpost_client::{BrokerIdentity, Client, LeaseKeeper, LeaseOptions, LeaseStatus, ReadMode};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::wait::PATIENCE;
 
@@ -65,4 +65,35 @@ pub(crate) async fn renewed(keeper: &LeaseKeeper, more: u64) -> LeaseStatus {
 /// A time in milliseconds, as the contract has it.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).expect("no test lasts that long")
+}
+
+/// Until then every linearizable list of brokers shows this registration.
+///
+/// # Panics
+/// When one does not: `after` says what kept the lease.
+pub(crate) async fn listed_until(
+    client: &Client,
+    name: &str,
+    epoch: u64,
+    until: Instant,
+    after: &str,
+) {
+    let interval = until.saturating_duration_since(Instant::now()) / 8;
+    loop {
+        let asked = Instant::now();
+        let listed = client.brokers(ReadMode::Linearizable).await.expect("a list").value;
+        if Instant::now() >= until {
+            // Too late to say; but the first read is soon enough, unless nothing runs.
+            return;
+        }
+        let mine = listed.brokers.iter().find(|entry| entry.name == name);
+        let held = mine.map(|entry| entry.epoch);
+        let early = until - asked;
+        assert_eq!(
+            held,
+            Some(epoch),
+            "{name}: lost after {after}, {early:?} before its lease ends"
+        );
+        sleep_until(asked + interval).await;
+    }
 }

@@ -35,6 +35,9 @@ const ALLOWED_ALWAYS: &[&str] = &[
     "no quorum confirmed this leader for a while: each broker has its full ttl again",
 ];
 
+/// Names the bugs and faults that are planted in a process (`signpost_raft::planted`).
+const PLANTED: &str = "SIGNPOST_PLANTED";
+
 /// Where one replica is.
 #[derive(Debug)]
 struct Place {
@@ -216,11 +219,11 @@ impl Cluster {
     /// Starts one.
     pub(crate) fn launch(&mut self, id: u64) {
         let args = self.args(id);
-        let planted = self.settings.planted.get(&id);
-        let environment: Vec<(String, String)> = planted
-            .map(|names| ("SIGNPOST_PLANTED".to_owned(), names.clone()))
-            .into_iter()
-            .collect();
+        // Bugs of this test run are in every replica (tests/planted).
+        let planted = self.settings.planted.get(&id).cloned();
+        let planted = planted.or_else(|| std::env::var(PLANTED).ok());
+        let environment: Vec<(String, String)> =
+            planted.map(|names| (PLANTED.to_owned(), names)).into_iter().collect();
         let process =
             Process::spawn(&format!("namesrv-{id}"), &args, &environment, self.log_of(id));
         let place = self.place(id);

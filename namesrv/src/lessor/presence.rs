@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use signpost_raft::machine::Index;
+use signpost_raft::planted::{Bug, planted};
 use tokio::time::Instant;
 
 use crate::routes::command::BrokerKey;
@@ -63,6 +64,12 @@ pub(crate) fn judge(
     let (mut left, mut vetoed) = (false, false);
     for standing in standings {
         match standing {
+            Some(Standing::Left { epoch: of })
+                if of == epoch && planted(Bug::OneClosedConnectionExpires) =>
+            {
+                return Judgement::Left;
+            }
+            Some(Standing::Open) if planted(Bug::OneClosedConnectionExpires) => {}
             Some(Standing::Open) => return Judgement::Open,
             Some(Standing::Left { epoch: of }) => {
                 left |= of == epoch;

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use signpost_raft::machine::Index;
+use signpost_raft::planted::{Bug, planted};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -250,6 +251,7 @@ impl Reads {
         }
         if let Some(min_index) = read.min_index
             && self.published.applied() < min_index
+            && !(planted(Bug::MinIndexIgnoredAfterStart) && self.rounds.counts().0 == 0)
         {
             self.reach(min_index, read.deadline).await?;
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use signpost_raft::machine::Index;
+use signpost_raft::planted::{Bug, planted};
 
 use super::command::{
     Base, BrokerKey, Claim, DataVersion, Door, Patch, QueueMapping, Refusal, Register, Topic,
@@ -150,7 +151,9 @@ impl RouteTables {
         let live = self.registration(&register.key);
         let highest = self.highest_claim(&register.key);
         let claim = register.claim.unwrap_or_else(|| implied_claim(register, live, highest));
-        if let Some(highest) = highest.filter(|highest| claim.incarnation < highest.incarnation) {
+        if let Some(highest) = highest.filter(|highest| claim.incarnation < highest.incarnation)
+            && !planted(Bug::LatePutWins)
+        {
             return Admission::Refused(Refusal::Superseded { highest });
         }
         match (live, highest) {
@@ -192,7 +195,8 @@ impl RouteTables {
                 Admission::Refused(Refusal::Stale { highest: live.claim })
             };
         }
-        if register.base.is_some_and(|base| base != live.base()) {
+        let has_moved = register.base.is_some_and(|base| base != live.base());
+        if has_moved && !planted(Bug::MovedBaseIgnored) {
             return Admission::Refused(Refusal::Moved { epoch: live.epoch });
         }
         let is_late = register.door == Door::Remoting
@@ -278,6 +282,9 @@ impl RouteTables {
     #[must_use]
     pub fn admit_unregister(&self, unregister: &Unregister) -> Departure {
         let Some(live) = self.registration(&unregister.key) else { return Departure::AlreadyGone };
+        if planted(Bug::LateUnregisterRemoves) {
+            return Departure::Removes;
+        }
         let incarnation = unregister.claim.map(|claim| claim.incarnation);
         if let Some(highest) = self.superseding(&unregister.key, incarnation) {
             return Departure::Refused(Refusal::Superseded { highest });

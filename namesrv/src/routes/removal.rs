@@ -4,6 +4,7 @@
 //! Whatever the reason, its highest claim stays behind as a fence (docs/GUARANTEES.md, claim 5).
 
 use signpost_raft::machine::Index;
+use signpost_raft::planted::{Bug, planted};
 
 use super::admission::Departure;
 use super::changes::RegistrationEvent;
@@ -40,7 +41,7 @@ impl RouteTables {
         let Some(live) = self.registration(&expire.key) else {
             return RouteOutcome::Refused(Refusal::NotRegistered);
         };
-        if live.epoch != expire.epoch {
+        if live.epoch != expire.epoch && !planted(Bug::ExpiryIgnoresEpoch) {
             return RouteOutcome::Refused(Refusal::Moved { epoch: live.epoch });
         }
         self.remove(index, &expire.key, None, RegistrationEvent::Expired(expire.cause));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use signpost_raft::codec;
 use signpost_raft::machine::{Index, Section};
+use signpost_raft::planted::{Bug, planted};
 
 use super::command::BrokerKey;
 use super::deletions::{DELETIONS_MAX, Deletions};
@@ -76,6 +77,9 @@ impl RouteTables {
         restored.digest = head.ok_or("the route tables have no head record")?;
         restored.names = restored.derive_names();
         restored.check().map_err(|error| format!("the route tables were damaged: {error}"))?;
+        if planted(Bug::SnapshotDropsEpoch) {
+            restored.live.iter_mut().for_each(|(_, live)| Arc::make_mut(live).epoch = 0);
+        }
         restored.changes.everything = true;
         *self = restored;
         Ok(())

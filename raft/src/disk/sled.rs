@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use super::mark::MarkFile;
 use super::{Disk, DiskFuture, Row, Table, VALUE_BYTES_MAX, check_mark, check_value};
+use crate::planted::{Bug, planted};
 
 /// The unit in which sled writes. A page that has more than a quarter of it would go into a file of
 /// its own, which sled never synchronises, and whose failed write leaves sled's log waiting for
@@ -89,7 +90,7 @@ impl SledDisk {
     /// When another process has it open, when it is damaged, and when the system refuses. The
     /// error says what to do; nothing is wiped.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<SledDisk, OpenError> {
-        SledDisk::open_with(dir, cache_bytes, true)
+        SledDisk::open_with(dir, cache_bytes, !planted(Bug::FdatasyncLeftOut))
     }
 
     /// A disk whose [`Disk::sync`] is sled's `flush` alone and loses acknowledged writes in a power

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::machine::{Index, NodeId};
+use crate::planted::{Bug, planted};
 
 /// The version of the peers' protocol.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -209,7 +210,7 @@ pub(crate) fn judge(hello: &Hello, cluster_name: &str, us: &SelfPortrait) -> Ver
     if hello.purpose == Purpose::Probe {
         return Verdict::Accept;
     }
-    if hello.to_disk != Some(us.disk_id) {
+    if hello.to_disk != Some(us.disk_id) && !planted(Bug::WipedReplicaVotes) {
         return Verdict::Refuse(Refusal::Disk { ours: us.disk_id });
     }
     match (hello.cluster, us.cluster) {
@@ -220,7 +221,7 @@ pub(crate) fn judge(hello: &Hello, cluster_name: &str, us: &SelfPortrait) -> Ver
     // A sender that we do not know is a member that we have not heard of yet: it proved itself by
     // knowing our disk and our cluster. One that we know must stand on the disk we know.
     match us.members.iter().find(|member| member.id == hello.from) {
-        Some(member) if member.disk_id != hello.from_disk => {
+        Some(member) if member.disk_id != hello.from_disk && !planted(Bug::WipedReplicaVotes) => {
             Verdict::Refuse(Refusal::SenderDisk { bound: member.disk_id })
         }
         _ => Verdict::Accept,

@@ -14,7 +14,7 @@ use super::journal::{Journal, JournalRecord};
 use super::snapshot::{SnapshotData, SnapshotStore};
 use crate::codec;
 use crate::machine::{Index, Machine, Section};
-use crate::planted::apply_delay;
+use crate::planted::{Bug, apply_delay, planted};
 use crate::types::{
     CommittedLeaderId, EntryPayload, LogId, Peer, Reply, SnapshotMeta, StoredMembership, TypeConfig,
 };
@@ -183,9 +183,10 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineStore<M> {
         }
         apart(|| self.restore(meta, &data))?;
         self.snapshots.adopt(meta, data).await?;
-        self.applied = meta.last_log_id;
+        let former = std::mem::replace(&mut self.applied, meta.last_log_id);
         self.membership = meta.last_membership.clone();
-        self.machine.publish(index_of(self.applied.as_ref()).unwrap_or(0));
+        let served = if planted(Bug::SnapshotIndexTooOld) { former } else { self.applied };
+        self.machine.publish(index_of(served.as_ref()).unwrap_or(0));
         Ok(())
     }
 
