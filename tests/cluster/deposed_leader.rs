@@ -35,7 +35,7 @@ async fn a_leader_that_was_deposed_unawares_acknowledges_no_heartbeat() {
         until("its successor has expired the broker", || async {
             let answered =
                 http::get(cluster.http(successor), &format!("/v1/routes/{name}")).await?;
-            if answered.status == 404 { Ok(()) } else { Err(answered) }
+            if answered.status == 404 { Ok(()) } else { Err(answered.text()) }
         })
         .await;
 

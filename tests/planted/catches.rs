@@ -96,18 +96,19 @@ const fn by(bug: Bug) -> By {
             "expiry_race::a_heartbeat_that_races_its_own_expiry_is_never_acknowledged_and_then_lost",
             "lost after an acknowledged heartbeat",
         ),
-        Bug::WipedReplicaVotes => {
-            cluster("wiped_replica::a_wiped_replica_cannot_vote_away_what_was_acknowledged", "ends")
-        }
+        Bug::WipedReplicaVotes => cluster(
+            "wiped_replica::a_wiped_replica_cannot_vote_away_what_was_acknowledged",
+            "ends; seen last",
+        ),
         Bug::MovedBaseIgnored => namesrv(
             "registrar::tests::what_moved_while_it_was_compared_is_compared_anew",
-            "right: 99",
+            "left: [\"B\", \"C\"]",
         ),
         Bug::OneClosedConnectionExpires => cluster(
             "closed_connection::who_closes_one_connection_stays_and_who_closes_all_goes",
             "it had only left replica",
         ),
-        Bug::SnapshotDropsEpoch => cluster("late_writes::late_writes_change_nothing", "a retry"),
+        Bug::SnapshotDropsEpoch => cluster("late_writes::late_writes_change_nothing", "left: 0"),
         Bug::SnapshotIndexTooOld => {
             raft("store::tests::snapshot::a_snapshot_travels_as_header_and_chunks", "right: 99")
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than any of them takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// Between two looks whether one has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 

@@ -150,12 +150,14 @@ fn planted() -> Result<(), String> {
     // By more than the replicas' own complaints: a checker must see it in what clients were told,
     // in the journals, or in the tables.
     let bugs = [
-        (Bug::ReadWithoutWaiting, &["order"][..]),
         (Bug::AcknowledgeBeforeSync, &["agreement", "answers", "durability"][..]),
+        (Bug::ReadWithoutWaiting, &["order"][..]),
         (Bug::ReadIndexWithoutQuorum, &["order"][..]),
+        (Bug::MinIndexIgnoredAfterStart, &["min_index"][..]),
+        (Bug::HashOrderInDigest, &["agreement"][..]),
     ];
     for (bug, checkers) in bugs {
-        let seeds: Vec<u64> = (1..=40).collect();
+        let seeds: Vec<u64> = (1..=200).collect();
         let by_checker = |report: &Report| {
             let found = report.violations.iter().find(|one| checkers.contains(&one.check.as_str()));
             found.cloned()

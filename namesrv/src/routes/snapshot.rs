@@ -78,7 +78,10 @@ impl RouteTables {
         restored.names = restored.derive_names();
         restored.check().map_err(|error| format!("the route tables were damaged: {error}"))?;
         if planted(Bug::SnapshotDropsEpoch) {
-            restored.live.iter_mut().for_each(|(_, live)| Arc::make_mut(live).epoch = 0);
+            let forgotten = restored.live.iter().map(|(key, live)| {
+                (key.clone(), Arc::new(Registration { epoch: 0, ..Registration::clone(live) }))
+            });
+            restored.live = forgotten.collect();
         }
         restored.changes.everything = true;
         *self = restored;
