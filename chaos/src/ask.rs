@@ -139,6 +139,22 @@ pub async fn is_ready(replica: SocketAddr, within: Duration) -> bool {
     once(replica, "/readyz", within).await.is_ok_and(|(status, _)| status == 200)
 }
 
+/// What this replica counts, as it tells it to Prometheus.
+///
+/// # Errors
+/// What went wrong, in words.
+pub async fn metrics(replica: SocketAddr, within: Duration) -> Result<String, String> {
+    let (_, body) = once(replica, "/metrics", within).await?;
+    String::from_utf8(body).map_err(|error| error.to_string())
+}
+
+/// A whole number without labels among [`metrics`].
+#[must_use]
+pub fn metric(metrics: &str, name: &str) -> Option<u64> {
+    let mut lines = metrics.lines();
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
 /// `GET path` on a connection of its own: status and body.
 ///
 /// # Errors
@@ -153,5 +169,18 @@ pub async fn once(
         Ok(Reply::Answer { status, body, .. }) => Ok((status, body)),
         Ok(Reply::NotSent(why) | Reply::Lost(why)) => Err(why),
         Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_found_by_their_whole_name() {
+        let told = "# HELP signpost_term x\nsignpost_term_total 7\nsignpost_term 3\n";
+        assert_eq!(metric(told, "signpost_term"), Some(3));
+        assert_eq!(metric(told, "signpost_ter"), None);
+        assert_eq!(metric("signpost_term -1\n", "signpost_term"), None);
     }
 }

@@ -84,7 +84,7 @@ pub struct Heartbeat {
 pub struct Message {
     /// Where to.
     pub topic: String,
-    /// What tells it from all others of the run: the producer puts it into the message.
+    /// What tells it from all others of the run: its body.
     pub id: String,
 }
 

@@ -9,12 +9,14 @@
 //! | --- | --- |
 //! | [`scenario`] | what a run consists of |
 //! | [`run`] | one run, from start to end |
-//! | [`judge`] | its verdict: what was checked and found, what was covered |
+//! | [`observe`] | the same against a cluster that runs already: nothing is broken |
+//! | [`series`] | many runs, each in a process of its own, and what they come to together |
+//! | [`judge`], [`claims`], [`coverage`] | a run's verdict: what was checked and found, claim by claim; what was covered |
 //! | [`report`] | the same to look at, as one HTML page |
 //! | [`faults`] | what goes wrong, and when: schedule, strikes, records |
 //! | [`workload`] | what clients do |
 //! | [`cluster`], [`network`], [`process`] | the processes, and what lies between them |
-//! | [`watch`], [`resources`] | how the replicas stand, and what they use |
+//! | [`watch`], [`steady`], [`resources`] | how the replicas stand, when all was well with them, and what they use |
 //! | [`ask`] | one HTTP request, one outcome |
 //! | [`history`] | what clients asked for, when, and what they were told |
 //! | [`journal`] | what replicas applied, from their journals |
@@ -24,19 +26,24 @@
 
 pub mod ask;
 pub mod checks;
+pub mod claims;
 pub mod cluster;
+pub mod coverage;
 pub mod error;
 pub mod faults;
 pub mod history;
 pub mod journal;
 pub mod judge;
 pub mod network;
+pub mod observe;
 pub mod process;
 pub mod random;
 pub mod report;
 pub mod resources;
 pub mod run;
 pub mod scenario;
+pub mod series;
+pub mod steady;
 pub mod verdict;
 pub mod watch;
 pub mod workload;

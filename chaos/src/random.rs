@@ -11,12 +11,13 @@ impl Random {
     #[must_use]
     pub fn fork(seed: u64, stream: u64) -> Random {
         let mut random = Random(seed ^ stream.wrapping_mul(0xD605_1CE5_15C9_B2A3));
-        random.draw();
+        random.next();
         random
     }
 
     /// The next number.
-    pub fn draw(&mut self) -> u64 {
+    #[allow(clippy::should_implement_trait, reason = "no iterator: it has no end")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -26,7 +27,7 @@ impl Random {
 
     /// A number below `bound`; 0 when that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.draw() % bound.max(1)
+        self.next() % bound.max(1)
     }
 
     /// True in so many of a hundred cases.

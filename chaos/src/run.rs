@@ -26,6 +26,7 @@ use crate::faults::strike::Stage;
 use crate::history::Operation;
 use crate::resources::{Used, used};
 use crate::scenario::Scenario;
+use crate::steady::Led;
 use crate::watch::{Stood, Watch};
 use crate::workload::client::{Client, Common};
 use crate::workload::fleet::Fleet;
@@ -38,7 +39,7 @@ const GOOD_TIMES: Duration = Duration::from_millis(1_500);
 /// How long all replicas may take to be up and ready once nothing is the matter with them.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Calls in flight when the clients are stopped have ended after this.
-const LAST_CALLS: Duration = Duration::from_secs(5);
+pub(crate) const LAST_CALLS: Duration = Duration::from_secs(5);
 /// Claim 10 speaks of election times: the product's own default, its longest.
 const ELECTION_TIME: Duration = Duration::from_millis(500);
 /// Ten of them.
@@ -48,8 +49,8 @@ const USED_INTERVAL: Duration = Duration::from_secs(5);
 /// Clients of audits have numbers of their own.
 const AUDITOR: u64 = 900_000;
 
-/// Reads the ids of all messages in a stopped broker's data directory.
-pub type ReadLog = fn(&Path) -> Result<BTreeSet<String>, String>;
+/// Reads the bodies of a topic's messages in a stopped broker's data directory.
+pub type ReadLog = fn(&Path, &str) -> Result<BTreeSet<String>, String>;
 
 /// What is to be run.
 pub struct Request {
@@ -100,19 +101,38 @@ pub struct Run {
     pub stored: BTreeMap<String, BTreeSet<String>>,
     /// Memory and descriptors.
     pub used: Vec<Used>,
+    /// Who led from when until when.
+    pub led: Vec<Led>,
+    /// How often two replicas' digests were compared at one index while it ran.
+    pub compared: u64,
     /// How often brokers of the fleet lost their registration.
     pub fleet_lost: u64,
+    /// Checks that could not be made, and why.
+    pub not_made: BTreeMap<&'static str, String>,
     /// What was found while it ran.
     pub violations: Vec<Violation>,
+    /// What went wrong with the run itself, so that less can be said.
+    pub doubts: Vec<Violation>,
 }
 
-/// Runs it. `live` is told of the stage as soon as there is one.
+/// What can be seen of a run while it goes on.
+#[derive(Clone)]
+pub struct Live {
+    /// What clients were told.
+    pub told: Told,
+    /// How the replicas stand.
+    pub watch: Watch,
+    /// What is done to them; nothing when a running cluster is observed.
+    pub stage: Option<Arc<Stage>>,
+}
+
+/// Runs it. `live` is told as soon as there is something to be seen.
 ///
 /// # Errors
 /// When the run could not be made. What it finds is no error.
 pub async fn run(
     request: Request,
-    live: &watch::Sender<Option<Arc<Stage>>>,
+    live: &watch::Sender<Option<Live>>,
     stop: CancellationToken,
 ) -> Result<Run, Error> {
     let Request { scenario, seed, program, dir, inside, read_log } = request;
@@ -142,7 +162,9 @@ pub async fn run(
     let (operations, forgotten) = stage.common.told.take();
     let mut stored = BTreeMap::new();
     for (name, dir) in cluster.broker_dirs() {
-        let read = tokio::task::spawn_blocking(move || read_log(&dir)).await.map_err(Error::new)?;
+        let topic = stage.common.names.sent_topic();
+        let read = tokio::task::spawn_blocking(move || read_log(&dir, &topic)).await;
+        let read = read.map_err(Error::new)?;
         let read = read.map_err(|why| Error::new(format!("the log of {name}: {why}")))?;
         stored.insert(name, read);
     }
@@ -152,6 +174,7 @@ pub async fn run(
     violations.extend(unreadable);
     let network = cluster.network.name().to_owned();
     let (faults, stood) = (stage.records(), stage.watch.stood());
+    let (led, compared) = (stage.watch.led(), stage.watch.compared());
     let Played { struck, ended, rests, used, fleet_lost, .. } = played;
     Ok(Run {
         scenario,
@@ -169,8 +192,12 @@ pub async fn run(
         rests,
         stored,
         used,
+        led,
+        compared,
         fleet_lost,
+        not_made: BTreeMap::new(),
         violations,
+        doubts: Vec::new(),
     })
 }
 
@@ -248,7 +275,7 @@ impl<'a> Acts<'a> {
         cluster: &'a Arc<Cluster>,
         scenario: &'a Scenario,
         seed: u64,
-        live: &watch::Sender<Option<Arc<Stage>>>,
+        live: &watch::Sender<Option<Live>>,
     ) -> Acts<'a> {
         let told = Told::new(scenario.operations_max);
         let common = Common {
@@ -262,7 +289,8 @@ impl<'a> Acts<'a> {
         let watch = Watch::new(Arc::clone(cluster) as _, told);
         let stage = Stage::new(Arc::clone(cluster), watch, common, scenario.storm_brokers);
         let stage = Arc::new(stage);
-        live.send_replace(Some(Arc::clone(&stage)));
+        let (told, watch) = (stage.common.told.clone(), stage.watch.clone());
+        live.send_replace(Some(Live { told, watch, stage: Some(Arc::clone(&stage)) }));
         Acts { cluster, scenario, seed, stage }
     }
 
@@ -346,7 +374,7 @@ impl<'a> Acts<'a> {
         let mut lanes = JoinSet::new();
         for lane in Lane::ALL {
             let (stage, end) = (Arc::clone(&self.stage), end.clone());
-            let schedule = Schedule::new(self.seed, lane, kinds);
+            let schedule = Schedule::new(self.seed, lane, kinds, self.scenario.gap_ms);
             lanes.spawn(async move { stage.run_lane(lane, schedule, end).await });
         }
         let until = self.now() + self.scenario.duration();

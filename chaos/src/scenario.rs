@@ -1,4 +1,5 @@
-//! What a run consists of: written in TOML, or taken from the command line. Every number has a bound.
+//! What a run consists of: written in TOML, built in, or taken from the command line. Every number has
+//! a bound.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,6 +8,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::faults::kind::{Kind, Kinds};
 use crate::network;
+
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        /// The scenarios that come with the program, by name: each about one thing that goes wrong. Then
+        /// the long one, `soak`.
+        pub const BUILT_IN: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../scenarios/", $name, ".toml"))),)*];
+    };
+}
+
+built_in![
+    "failover",
+    "five-replicas",
+    "pauses",
+    "partitions",
+    "one-way",
+    "bad-links",
+    "members",
+    "disks",
+    "storms",
+    "restarts",
+    "snapshots",
+    "short-leases",
+    "soak",
+];
+
+/// The built-in scenario that is no part of [`short`]: it takes half an hour.
+const LONG: &str = "soak";
+
+/// The names of all built-in scenarios but the long one: what a whole test consists of.
+pub fn short() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name).filter(|name| *name != LONG)
+}
 
 /// A run, but for its seed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +66,9 @@ pub struct Scenario {
     pub silences_per_mille: u64,
     /// Faults, by kind or group; one that is named twice comes twice as often.
     pub faults: Vec<String>,
+    /// From the end of a fault to the next of its lane, in milliseconds: from, and to. Short enough, at
+    /// times, to strike before the cluster has recovered.
+    pub gap_ms: (u64, u64),
     /// How the network between the replicas is made.
     pub network: network::Kind,
     /// The leases of all brokers, in milliseconds.
@@ -44,6 +81,8 @@ pub struct Scenario {
     pub fleet_brokers: u64,
     /// Topics of all of these together.
     pub fleet_topics: u64,
+    /// Memory and descriptors are to stay flat, and the crowd is to keep its leases.
+    pub soak: bool,
     /// A client history that is longer is not kept: the run ends then.
     pub operations_max: usize,
     /// Further options of every replica, as `signpost namesrv` takes them.
@@ -65,12 +104,14 @@ impl Default for Scenario {
             pause_ms: 40,
             silences_per_mille: 4,
             faults: vec!["all".to_owned()],
+            gap_ms: (100, 900),
             network: network::Kind::Auto,
             lease_ttl_ms: 2_000,
             scan_interval_ms: 200,
             storm_brokers: 200,
             fleet_brokers: 0,
             fleet_topics: 0,
+            soak: false,
             operations_max: 1_000_000,
             options: options.into(),
         }
@@ -88,6 +129,15 @@ impl Scenario {
             scenario.options.entry(name).or_insert(of);
         }
         scenario.check().map(|()| scenario)
+    }
+
+    /// One of the [`BUILT_IN`] ones, if there is one of this name.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn built_in(name: &str) -> Option<Result<Scenario, String>> {
+        let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+        Some(Scenario::read(text))
     }
 
     /// Looks at every number.
@@ -110,6 +160,8 @@ impl Scenario {
             ("storm-brokers", self.storm_brokers, 1, 5_000),
             ("fleet-brokers", self.fleet_brokers, 0, 5_000),
             ("fleet-topics", self.fleet_topics, 0, 100_000),
+            ("gap-ms, the first", self.gap_ms.0, 0, 600_000),
+            ("gap-ms, the second", self.gap_ms.1, self.gap_ms.0.saturating_add(1), 600_001),
             ("operations-max", self.operations_max as u64, 1_000, 10_000_000),
         ] {
             if !(from..=to).contains(&value) {
@@ -171,6 +223,17 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_with_the_program_can_be_read_and_says_what_it_is_about() {
+        for (name, _) in BUILT_IN {
+            let scenario = Scenario::built_in(name).expect("there is one").expect("it can be read");
+            assert_eq!(scenario.name, *name);
+            assert!(scenario.about.len() > 20, "{name}");
+        }
+        assert_eq!(short().count(), BUILT_IN.len() - 1);
+        assert!(Scenario::built_in("earthquake").is_none());
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         for (text, named) in [
             ("replicas = 4", "replicas"),
@@ -178,6 +241,7 @@ mod tests {
             ("faults = ['earthquake']", "earthquake"),
             ("brokers = 0", "producers"),
             ("fleet-topics = 3", "fleet-brokers"),
+            ("gap-ms = [900, 100]", "gap-ms"),
             ("colour = 'red'", "colour"),
         ] {
             let said = Scenario::read(text).expect_err(text);

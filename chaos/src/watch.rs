@@ -1,5 +1,5 @@
 //! How the replicas stand, looked at ten times a second: who leads, who answers, and whether equal
-//! indices have equal digests.
+//! indices have equal digests. Of a leader also, twice a second, whether its leases ran on unbroken.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ask;
 use crate::checks::Violation;
+use crate::steady::Led;
 use crate::workload::client::Replicas;
 use crate::workload::told::Told;
 
@@ -22,6 +23,8 @@ use crate::workload::told::Told;
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// One that takes longer to say how it stands counts as silent.
 const PATIENCE: Duration = Duration::from_millis(400);
+/// Between two looks at the metrics of a leader.
+const LED_INTERVAL: Duration = Duration::from_millis(500);
 /// What somebody said longer ago is no news.
 const FRESH: Duration = Duration::from_millis(600);
 /// So many indices are remembered with their digests.
@@ -46,6 +49,8 @@ struct Seen {
     stood: Vec<Stood>,
     latest: BTreeMap<NodeId, (Duration, Option<ClusterStatus>)>,
     digests: BTreeMap<Index, (String, NodeId)>,
+    compared: u64,
+    led: Vec<Led>,
     violations: Vec<Violation>,
 }
 
@@ -90,8 +95,26 @@ impl Watch {
     async fn look(self, node: NodeId, address: SocketAddr) -> NodeId {
         let at = self.told.now();
         let status = ask::status(address, PATIENCE).await.ok();
+        let leads = status.as_ref().is_some_and(|said| said.role == "leader");
         self.seen().note(node, at, status);
+        if leads && self.seen().is_led_due(node, self.told.now()) {
+            self.look_at_leader(node, address).await;
+        }
         node
+    }
+
+    async fn look_at_leader(&self, node: NodeId, address: SocketAddr) {
+        let asked = self.told.now();
+        let Ok(metrics) = ask::metrics(address, PATIENCE).await else { return };
+        let of = |name| ask::metric(&metrics, name);
+        if let (Some(1), Some(term), Some(rounds_missed)) = (
+            of("signpost_is_leader"),
+            of("signpost_raft_term"),
+            of("signpost_rounds_missed_total"),
+        ) {
+            let from = self.told.now();
+            self.seen().note_leader(Led { node, term, rounds_missed, from, until: asked });
+        }
     }
 
     /// The latest words of each replica, but those that are old.
@@ -110,6 +133,18 @@ impl Watch {
         let mut stood = self.seen().stood.clone();
         stood.sort_by_key(|stood| stood.at);
         stood
+    }
+
+    /// Who led from when until when, and whose leases ran on unbroken.
+    #[must_use]
+    pub fn led(&self) -> Vec<Led> {
+        self.seen().led.clone()
+    }
+
+    /// How often two answers at one index were compared.
+    #[must_use]
+    pub fn compared(&self) -> u64 {
+        self.seen().compared
     }
 
     /// Equal indices with different digests.
@@ -133,6 +168,24 @@ impl Seen {
         self.latest.insert(node, (at, status));
     }
 
+    fn is_led_due(&self, node: NodeId, now: Duration) -> bool {
+        let last = self.led.iter().rev().find(|led| led.node == node);
+        last.is_none_or(|last| now >= last.from.max(last.until) + LED_INTERVAL)
+    }
+
+    /// The same as before goes on; anything else begins anew.
+    fn note_leader(&mut self, now: Led) {
+        let last = self.led.iter_mut().rev().find(|led| led.node == now.node);
+        match last {
+            Some(last)
+                if (last.term, last.rounds_missed) == (now.term, now.rounds_missed) =>
+            {
+                last.until = last.until.max(now.until);
+            }
+            _ => self.led.push(now),
+        }
+    }
+
     /// Claim 9, as it can be seen from outside.
     fn compare(&mut self, node: NodeId, said: &ClusterStatus) {
         if said.applied == 0 {
@@ -145,7 +198,9 @@ impl Seen {
                 }
                 self.digests.insert(said.applied, (said.digest.clone(), node));
             }
-            Some((digest, _)) if *digest == said.digest => {}
+            Some((digest, other)) if *digest == said.digest => {
+                self.compared += u64::from(*other != node);
+            }
             Some((digest, other)) => {
                 let text = format!(
                     "at index {} replica {other} has the digest {digest}, and replica {node} {}",
@@ -179,5 +234,30 @@ mod tests {
         assert!(seen.violations.is_empty());
         seen.note(2, at(300), said("follower", 1, 6, "c"));
         assert_eq!(seen.violations.len(), 1);
+    }
+
+    #[test]
+    fn a_leader_leads_on_until_its_term_or_its_count_changes() {
+        let mut seen = Seen::default();
+        let at = Duration::from_millis;
+        let led = |node, term, rounds_missed, asked| Led {
+            node,
+            term,
+            rounds_missed,
+            from: at(asked + 5),
+            until: at(asked),
+        };
+        assert!(seen.is_led_due(1, at(0)));
+        seen.note_leader(led(1, 1, 0, 0));
+        assert!(!seen.is_led_due(1, at(400)));
+        seen.note_leader(led(1, 1, 0, 600));
+        seen.note_leader(led(1, 1, 1, 1_200));
+        seen.note_leader(led(1, 1, 1, 1_800));
+        seen.note_leader(led(2, 2, 0, 2_000));
+        let spans: Vec<_> = seen.led.iter().map(|led| (led.node, led.from..led.until)).collect();
+        assert_eq!(
+            spans,
+            [(1, at(5)..at(600)), (1, at(1_205)..at(1_800)), (2, at(2_005)..at(2_000))]
+        );
     }
 }

@@ -10,6 +10,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{HeaderMap, Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+pub(crate) use signpost_chaos::ask::{Ask, Reply};
 use signpost_client::types::headers;
 use signpost_raft::machine::NodeId;
 use tokio::time::timeout;
@@ -22,27 +23,6 @@ const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How much longer the caller waits than it tells the replica.
 const GRACE: Duration = Duration::from_millis(300);
-
-/// A request.
-#[derive(Debug, Clone)]
-pub(crate) struct Ask {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) body: Option<Value>,
-}
-
-/// What came of it.
-pub(crate) enum Reply {
-    Answer {
-        status: u16,
-        headers: HeaderMap,
-        body: Vec<u8>,
-    },
-    /// It never left.
-    NotSent(String),
-    /// It may have arrived.
-    Lost(String),
-}
 
 /// The connections of one client.
 #[derive(Default)]

@@ -14,20 +14,30 @@ const CHECK: &str = "answers";
 /// Every answer, against the tables at its index.
 #[must_use]
 pub fn check(truth: &Truth, operations: &[Operation]) -> Vec<Violation> {
-    let wrong = operations.iter().filter_map(|operation| {
+    let answered = operations.iter().filter_map(|operation| {
         let answer = operation.answer()?;
+        Some((answer.index, (operation, answer)))
+    });
+    let mut violations = Vec::new();
+    truth.at_each(answered, |tables, (operation, answer)| {
         let judged = match (operation.write(), operation.read()) {
-            (Some(command), _) => write(truth, command, answer),
-            (_, Some(read)) => self::read(truth.at(answer.index), &read.what, answer),
+            (Some(command), _) => write(truth, tables, command, answer),
+            (_, Some(read)) => self::read(tables, &read.what, answer),
             (None, None) => Ok(()),
         };
-        let why = judged.err()?;
-        Some(Violation::new(CHECK, format!("{why}:\n    {}", operation.line())))
+        if let Err(why) = judged {
+            violations.push(Violation::new(CHECK, format!("{why}:\n    {}", operation.line())));
+        }
     });
-    wrong.collect()
+    violations
 }
 
-fn write(truth: &Truth, command: &RouteCommand, answer: &Answer) -> Result<(), String> {
+fn write(
+    truth: &Truth,
+    tables: &RouteTables,
+    command: &RouteCommand,
+    answer: &Answer,
+) -> Result<(), String> {
     if let Some(entry) = truth.entry(answer.index)
         && is_same_write(command, &entry.command)
     {
@@ -41,7 +51,7 @@ fn write(truth: &Truth, command: &RouteCommand, answer: &Answer) -> Result<(), S
     }
     // A retry: it stood in the log already, and the registration that it made still lives.
     if let RouteCommand::Register(register) = command {
-        let live = truth.at(answer.index).registration(&register.key);
+        let live = tables.registration(&register.key);
         return match live {
             Some(live)
                 if Some(live.claim) == register.claim && Some(live.epoch) == answer.epoch =>

@@ -37,16 +37,21 @@ pub fn check(truth: &Truth, operations: &[Operation], rests: &[Rest]) -> Vec<Vio
                 );
                 violations.push(Violation::new(CHECK, text));
             }
-            let digest = truth.at(replica.applied).digest();
-            if replica.digest != digest {
-                let text = format!(
-                    "{}: replica {} at index {} holds tables of digest {:032x}, the replay's is \
-                     {digest:032x}",
-                    rest.when, replica.node, replica.applied, replica.digest
-                );
-                violations.push(Violation::new(CHECK, text));
-            }
         }
     }
+    let guests = rests.iter().flat_map(|rest| {
+        rest.replicas.iter().map(move |replica| (replica.applied, (rest, replica)))
+    });
+    truth.at_each(guests, |tables, (rest, replica)| {
+        let digest = tables.digest();
+        if replica.digest != digest {
+            let text = format!(
+                "{}: replica {} at index {} holds tables of digest {:032x}, the replay's is \
+                 {digest:032x}",
+                rest.when, replica.node, replica.applied, replica.digest
+            );
+            violations.push(Violation::new(CHECK, text));
+        }
+    });
     violations
 }

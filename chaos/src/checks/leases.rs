@@ -7,7 +7,7 @@
 //! Nor late: while the cluster is steady a linearizable list shows no broker that has been silent for
 //! longer than its ttl, two scans and a commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const CHECK: &str = "leases";
 /// When a silent broker must be gone.
 #[derive(Debug, Clone)]
 pub struct Lateness {
-    /// Times with one leader that a quorum hears, and without the mass-expiry brake.
+    /// Times with one leader that a quorum hears ([`crate::steady`]), and without the mass-expiry brake.
     pub steady: Vec<Range<Duration>>,
     /// Two scans and a commit.
     pub slack: Duration,
@@ -63,51 +63,80 @@ pub fn early(operations: &[Operation], truth: Option<&Truth>) -> Vec<Violation> 
     violations
 }
 
+/// What [`late`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Late {
+    /// Brokers that were listed when they should have been gone.
+    pub violations: Vec<Violation>,
+    /// Silences that lasted until their broker had to be gone, and after which somebody looked.
+    pub judged: u64,
+}
+
+/// What a broker last said, before a moment.
+#[derive(Debug, Clone, Copy)]
+struct Word {
+    began: Duration,
+    /// When it was over. One whose outcome is unknown may still be under way; so its broker is left
+    /// alone.
+    over: Duration,
+    /// It said goodbye.
+    left: bool,
+}
+
 /// Claim 8.
 #[must_use]
-pub fn late(operations: &[Operation], lateness: &Lateness) -> Vec<Violation> {
+pub fn late(operations: &[Operation], lateness: &Lateness) -> Late {
     // Of the last thing that a broker may have said, whatever came of it.
-    let mut spoken: BTreeMap<&BrokerKey, Vec<(Duration, Duration)>> = BTreeMap::new();
+    let mut spoken: BTreeMap<&BrokerKey, Vec<Word>> = BTreeMap::new();
     let mut longest: BTreeMap<&BrokerKey, Duration> = BTreeMap::new();
     for operation in operations {
-        let Some(key) = speaker(operation) else { continue };
-        // One whose outcome is unknown may still be under way; so its broker is left alone.
+        let Some((key, left)) = speaker(operation) else { continue };
         let over = match operation.outcome {
             Outcome::Unknown(_) => Duration::MAX,
             _ => operation.ended,
         };
-        spoken.entry(key).or_default().push((operation.began, over));
+        spoken.entry(key).or_default().push(Word { began: operation.began, over, left });
         let ttl = longest.entry(key).or_default();
         *ttl = ttl_of(operation).map_or(*ttl, |new| new.max(*ttl));
     }
-    let mut violations = Vec::new();
+    let mut late = Late::default();
+    let mut judged: BTreeSet<(&BrokerKey, Duration)> = BTreeSet::new();
     for (read, list) in lists(operations) {
-        let Some(steady) = lateness
-            .steady
-            .iter()
-            .find(|steady| steady.contains(&read.began) && steady.contains(&read.ended))
-        else {
-            continue;
+        let within = |steady: &&Range<Duration>| {
+            steady.contains(&read.began) && steady.contains(&read.ended)
         };
-        for (key, times) in &spoken {
-            let heard = times.iter().filter(|(began, _)| *began <= read.ended);
-            let silent_since = heard.map(|(_, over)| *over).max().unwrap_or(Duration::MAX);
-            let ttl = longest[key];
+        let Some(steady) = lateness.steady.iter().find(within) else { continue };
+        for (key, words) in &spoken {
+            let heard = words.iter().filter(|word| word.began <= read.ended);
+            let Some(last) = heard.max_by_key(|word| word.over) else { continue };
+            let (silent_since, ttl) = (last.over, longest[key]);
             // A new leader gives every lease its full ttl again.
             let gone_by = silent_since.max(steady.start).saturating_add(ttl + lateness.slack);
-            let listed = list.brokers.iter().any(|entry| is_of(key, entry));
-            if listed && ttl > Duration::ZERO && read.began > gone_by {
+            if ttl == Duration::ZERO || read.began <= gone_by {
+                continue;
+            }
+            if !last.left {
+                judged.insert((key, silent_since));
+            }
+            if list.brokers.iter().any(|entry| is_of(key, entry)) {
                 let (cluster, name, id) = (&key.cluster, &key.name, key.id);
                 let text = format!(
                     "{cluster}/{name}/{id} was silent since {silent_since:?}, should have gone by \
                      {gone_by:?}, and is listed:\n    {}",
                     read.line()
                 );
-                violations.push(Violation::new(CHECK, text));
+                late.violations.push(Violation::new(CHECK, text));
             }
         }
     }
-    violations
+    late.judged = judged.len() as u64;
+    late
+}
+
+/// How many acknowledged signs of life there are: each is a lease for [`early`] to judge.
+#[must_use]
+pub fn signs_of_life(operations: &[Operation]) -> u64 {
+    signs(operations).values().map(|signs| signs.len() as u64).sum()
 }
 
 fn signs(operations: &[Operation]) -> Signs<'_> {
@@ -138,11 +167,13 @@ fn ttl_of(operation: &Operation) -> Option<Duration> {
     granted.or(asked).map(Duration::from_millis)
 }
 
-fn speaker(operation: &Operation) -> Option<&BrokerKey> {
+/// Who spoke, and whether it was a goodbye.
+fn speaker(operation: &Operation) -> Option<(&BrokerKey, bool)> {
     match &operation.call {
-        Call::Heartbeat(beat) => Some(&beat.key),
-        Call::Write(RouteCommand::Register(write)) => Some(&write.key),
-        Call::Write(RouteCommand::Patch(write)) => Some(&write.key),
+        Call::Heartbeat(beat) => Some((&beat.key, false)),
+        Call::Write(RouteCommand::Register(write)) => Some((&write.key, false)),
+        Call::Write(RouteCommand::Patch(write)) => Some((&write.key, false)),
+        Call::Write(RouteCommand::Unregister(write)) => Some((&write.key, true)),
         _ => None,
     }
 }

@@ -58,6 +58,8 @@ pub struct Judged {
     pub violations: Vec<Violation>,
     /// What could not be judged, and why. No pass.
     pub unknown: Vec<Violation>,
+    /// How often each check had something to judge, by its file: one that judged nothing held nothing.
+    pub judged: BTreeMap<&'static str, u64>,
 }
 
 /// All that is known of a run.
@@ -80,18 +82,63 @@ const TOLD_MAX: usize = 5;
 pub fn all(evidence: &Evidence) -> Judged {
     let operations = &evidence.operations;
     let (truth, mut violations) = agreement::check(&evidence.journals);
+    // Without journals nothing is known of the log.
+    let truth = truth.filter(|_| !evidence.journals.is_empty());
     let mut searched = linearizable::check(operations, linearizable::STEPS_MAX);
     searched.unknown.truncate(TOLD_MAX);
-    let mut add = |found: Vec<Violation>| violations.extend(found.into_iter().take(TOLD_MAX));
+    let mut add = |found: Vec<Violation>| violations.extend(told(found));
     add(order::check(operations));
     add(min_index::check(operations));
     add(searched.violations);
     add(leases::early(operations, truth.as_ref()));
     add(convergence::check(&evidence.rests));
+    let mut judged = searched.judged;
+    judged.extend(how_often(evidence));
     if let Some(truth) = truth {
         add(answers::check(&truth, operations));
         add(outcomes::check(&truth, operations));
         add(durability::check(&truth, operations, &evidence.rests));
     }
-    Judged { violations, unknown: searched.unknown }
+    Judged { violations, unknown: searched.unknown, judged }
+}
+
+/// As many of one kind as are told; of the others only how many there are.
+#[must_use]
+pub fn told(mut found: Vec<Violation>) -> Vec<Violation> {
+    if found.len() > TOLD_MAX {
+        let (check, more) = (found[0].check.clone(), found.len() - TOLD_MAX);
+        found.truncate(TOLD_MAX);
+        found.push(Violation { check, text: format!("{more} more of this kind") });
+    }
+    found
+}
+
+/// How often each check had something to judge.
+fn how_often(evidence: &Evidence) -> [(&'static str, u64); 8] {
+    let count = |is: &dyn Fn(&Operation) -> bool| {
+        evidence.operations.iter().filter(|operation| is(operation)).count() as u64
+    };
+    let answered = |operation: &Operation| {
+        operation.answer().is_some() && (operation.write().is_some() || operation.read().is_some())
+    };
+    let replayed: u64 = evidence.journals.values().map(|journal| journal.len() as u64).sum();
+    let at_rest: u64 = evidence.rests.iter().map(|rest| rest.replicas.len() as u64).sum();
+    // Those that need a replay judge nothing without one.
+    let with_replay = |count: u64| if replayed == 0 { 0 } else { count };
+    [
+        ("agreement", replayed),
+        ("answers", with_replay(count(&answered))),
+        ("order", count(&|one| answered(one) && one.read().is_none_or(|read| read.linearizable))),
+        (
+            "min_index",
+            count(&|one| answered(one) && one.read().is_some_and(|read| read.min_index.is_some())),
+        ),
+        (
+            "outcomes",
+            with_replay(count(&|one| one.write().and_then(crate::history::identity).is_some())),
+        ),
+        ("durability", with_replay(at_rest)),
+        ("leases", leases::signs_of_life(&evidence.operations)),
+        ("convergence", evidence.rests.len() as u64),
+    ]
 }

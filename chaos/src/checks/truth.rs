@@ -1,4 +1,4 @@
-//! The one true sequence of a run, and the tables at each of its indices.
+//! The one true sequence of a run, and the tables at any of its indices.
 
 use std::collections::BTreeMap;
 
@@ -15,26 +15,23 @@ pub struct Entry {
     pub outcome: RouteOutcome,
 }
 
-/// Every applied command, and what the tables were after it. Entries without a command (membership,
+/// Every applied command, and the tables after the last one. Entries without a command (membership,
 /// a term's first) have an index and are not in here.
+///
+/// Tables of the past are not kept: whoever wants them has the sequence replayed
+/// ([`Truth::at_each`]), so that a run of hours takes no more memory than its commands do.
 #[derive(Debug, Default)]
 pub struct Truth {
     entries: BTreeMap<Index, Entry>,
-    /// Sorted by index; persistent maps, so that a thousand of them take little.
-    tables: Vec<(Index, RouteTables)>,
-    empty: RouteTables,
+    latest: RouteTables,
 }
 
 impl Truth {
     /// Applies the next command. Indices grow.
     pub fn apply(&mut self, index: Index, command: RouteCommand) -> (RouteOutcome, u128) {
-        let mut tables = self.at(Index::MAX).clone();
-        let outcome = tables.apply(index, command.clone());
-        tables.take_changes();
-        let digest = tables.digest();
+        let outcome = step(&mut self.latest, index, &command);
         self.entries.insert(index, Entry { command, outcome: outcome.clone() });
-        self.tables.push((index, tables));
-        (outcome, digest)
+        (outcome, self.latest.digest())
     }
 
     /// The command at this index.
@@ -48,13 +45,37 @@ impl Truth {
         self.entries.iter().map(|(index, entry)| (*index, entry))
     }
 
-    /// The tables when everything up to `index` had been applied.
-    #[must_use]
-    pub fn at(&self, index: Index) -> &RouteTables {
-        let after = self.tables.partition_point(|(at, _)| *at <= index);
-        match after.checked_sub(1).and_then(|last| self.tables.get(last)) {
-            Some((_, tables)) => tables,
-            None => &self.empty,
+    /// Replays the sequence once, and shows to each guest the tables as they were when everything up
+    /// to its index had been applied. Guests come in the order of their indices.
+    pub fn at_each<T>(
+        &self,
+        guests: impl IntoIterator<Item = (Index, T)>,
+        mut show: impl FnMut(&RouteTables, T),
+    ) {
+        let mut guests: Vec<(Index, T)> = guests.into_iter().collect();
+        guests.sort_by_key(|(index, _)| *index);
+        let mut tables = RouteTables::default();
+        let mut to_come = self.entries.iter().peekable();
+        for (index, guest) in guests {
+            while let Some((at, entry)) = to_come.next_if(|(at, _)| **at <= index) {
+                step(&mut tables, *at, &entry.command);
+            }
+            show(&tables, guest);
         }
     }
+
+    /// The tables when everything up to `index` had been applied: a replay for this one alone.
+    #[must_use]
+    pub fn at(&self, index: Index) -> RouteTables {
+        let mut found = RouteTables::default();
+        self.at_each([(index, ())], |tables, ()| found = tables.clone());
+        found
+    }
+}
+
+fn step(tables: &mut RouteTables, index: Index, command: &RouteCommand) -> RouteOutcome {
+    let outcome = tables.apply(index, command.clone());
+    // Nobody waits for them here.
+    tables.take_changes();
+    outcome
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::getuid;
 
 /// The first port of all blocks. Linux gives out ephemeral ports from 32768 on.
 const FIRST: u16 = 12_000;
@@ -13,8 +14,9 @@ const FIRST: u16 = 12_000;
 const BLOCK: u16 = 24;
 /// How many blocks there are.
 const BLOCKS: u16 = 320;
-/// Where the locks are, in the system's directory for temporary files.
-const LOCKS: &str = "signpost-test-ports";
+/// Where the locks are, in the system's directory for temporary files; each user has a directory of
+/// their own, for nobody may lock another one's files. (Their ports are still told apart: by binding.)
+const LOCKS: &str = "signpost-ports";
 
 /// Ports of loopback, ours until dropped.
 #[derive(Debug, Default)]
@@ -53,7 +55,7 @@ impl Ports {
 
 impl Block {
     fn reserve() -> io::Result<Block> {
-        let dir = std::env::temp_dir().join(LOCKS);
+        let dir = std::env::temp_dir().join(format!("{LOCKS}-{}", getuid().as_raw()));
         create_dir_all(&dir)?;
         // Runs that start together do not all try the same blocks.
         let start = u16::try_from(std::process::id() % u32::from(BLOCKS)).unwrap_or(0);

@@ -102,8 +102,6 @@ async fn starve(stage: &Stage, follower: NodeId) -> Result<Begun, Error> {
 
 /// The index up to which a replica's log is gone.
 async fn purged(stage: &Stage, node: NodeId) -> Option<u64> {
-    let asked = ask::once(stage.cluster.http(node), "/metrics", METRICS_TIMEOUT).await.ok()?;
-    let text = String::from_utf8_lossy(&asked.1).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("signpost_log_purged_index "))?;
-    line.trim().parse().ok()
+    let metrics = ask::metrics(stage.cluster.http(node), METRICS_TIMEOUT).await.ok()?;
+    ask::metric(&metrics, "signpost_log_purged_index")
 }

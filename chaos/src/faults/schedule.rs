@@ -19,9 +19,6 @@ pub struct Planned {
     pub choice: u64,
 }
 
-/// Between two faults of a lane: short enough, at times, to strike before the cluster has recovered.
-const GAP_MS: (u64, u64) = (100, 900);
-
 /// The faults of one lane, without end.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -29,15 +26,17 @@ pub struct Schedule {
     kinds: Vec<Kind>,
     /// Kinds still to come before any comes again.
     deck: Vec<Kind>,
+    gap_ms: (u64, u64),
 }
 
 impl Schedule {
-    /// The faults of one lane, of these kinds; one that is listed twice comes twice as often.
+    /// The faults of one lane, of these kinds; one that is listed twice comes twice as often. So many
+    /// milliseconds, from and to, lie between two of them.
     #[must_use]
-    pub fn new(seed: u64, lane: Lane, kinds: &[Kind]) -> Schedule {
+    pub fn new(seed: u64, lane: Lane, kinds: &[Kind], gap_ms: (u64, u64)) -> Schedule {
         let random = Random::fork(seed, 10 + lane as u64);
         let kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| kind.lane() == lane).collect();
-        Schedule { random, kinds, deck: Vec::new() }
+        Schedule { random, kinds, deck: Vec::new(), gap_ms }
     }
 }
 
@@ -50,10 +49,10 @@ impl Iterator for Schedule {
             self.random.shuffle(&mut self.deck);
         }
         let kind = self.deck.pop()?;
-        let gap = self.random.millis(GAP_MS.0, GAP_MS.1);
+        let gap = self.random.millis(self.gap_ms.0, self.gap_ms.1);
         let (from, to) = kind.hold_ms();
         let hold = self.random.millis(from, to);
-        Some(Planned { kind, gap, hold, choice: self.random.draw() })
+        Some(Planned { kind, gap, hold, choice: self.random.next() })
     }
 }
 
@@ -63,10 +62,12 @@ mod tests {
 
     use super::*;
 
+    const GAP_MS: (u64, u64) = (100, 900);
+
     #[test]
     fn a_seed_names_a_schedule() {
         let first = |seed| {
-            Schedule::new(seed, Lane::Cluster, Kind::ALL).take(100).collect::<Vec<Planned>>()
+            Schedule::new(seed, Lane::Cluster, Kind::ALL, GAP_MS).take(100).collect::<Vec<Planned>>()
         };
         assert_eq!(first(7), first(7));
         assert_ne!(first(7), first(8));
@@ -77,7 +78,7 @@ mod tests {
         for lane in Lane::ALL {
             let of_lane: BTreeSet<Kind> =
                 Kind::ALL.iter().copied().filter(|kind| kind.lane() == lane).collect();
-            let schedule = Schedule::new(1, lane, Kind::ALL);
+            let schedule = Schedule::new(1, lane, Kind::ALL, GAP_MS);
             let first: BTreeSet<Kind> =
                 schedule.take(of_lane.len()).map(|planned| planned.kind).collect();
             assert_eq!(first, of_lane);
@@ -86,18 +87,20 @@ mod tests {
 
     #[test]
     fn lanes_do_not_move_each_other_and_an_empty_one_ends() {
-        let with = Schedule::new(3, Lane::Brokers, Kind::ALL).take(20).collect::<Vec<_>>();
-        let without = Schedule::new(3, Lane::Brokers, &[Kind::KillAll, Kind::BrokerChurn]);
+        let with = Schedule::new(3, Lane::Brokers, Kind::ALL, GAP_MS).take(20).collect::<Vec<_>>();
+        let without = Schedule::new(3, Lane::Brokers, &[Kind::KillAll, Kind::BrokerChurn], GAP_MS);
         assert_eq!(with, without.take(20).collect::<Vec<_>>());
-        assert_eq!(Schedule::new(3, Lane::Members, &[Kind::KillAll]).next(), None);
+        assert_eq!(Schedule::new(3, Lane::Members, &[Kind::KillAll], GAP_MS).next(), None);
     }
 
     #[test]
     fn times_are_within_their_bounds() {
-        for planned in Schedule::new(9, Lane::Cluster, Kind::ALL).take(500) {
+        for planned in Schedule::new(9, Lane::Cluster, Kind::ALL, GAP_MS).take(500) {
             let (from, to) = planned.kind.hold_ms();
             let bounds = Duration::from_millis(from)..Duration::from_millis(to);
             assert!(bounds.contains(&planned.hold), "{planned:?}");
+            let gap = Duration::from_millis(GAP_MS.0)..Duration::from_millis(GAP_MS.1);
+            assert!(gap.contains(&planned.gap), "{planned:?}");
         }
     }
 }

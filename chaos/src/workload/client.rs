@@ -48,6 +48,17 @@ pub struct Common {
     pub pause_ms: u64,
 }
 
+/// How a call ended, for the one who made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It was done.
+    Done,
+    /// It was refused for good (4xx): to ask again changes nothing.
+    Senseless,
+    /// Asked again, it may be done.
+    Open,
+}
+
 /// One client.
 pub struct Client {
     id: u64,
@@ -107,7 +118,7 @@ impl Client {
         while self.common.told.now() < deadline {
             // Idempotent: each try is the same write.
             let call = Call::Write(RouteCommand::Register(register.clone()));
-            if self.call(call, Duration::from_millis(300)).await {
+            if self.call(call, Duration::from_millis(300)).await == Ended::Done {
                 return true;
             }
             sleep(Duration::from_millis(20)).await;
@@ -126,7 +137,9 @@ impl Client {
             for what in &all {
                 let read =
                     Read { what: what.clone(), linearizable: true, min_index: None, after: None };
-                while !self.call_at(node, address, Call::Read(read.clone()), PATIENCE).await {
+                while self.call_at(node, address, Call::Read(read.clone()), PATIENCE).await
+                    != Ended::Done
+                {
                     if self.common.told.now() >= deadline {
                         return false;
                     }
@@ -155,7 +168,8 @@ impl Client {
             }
         }
         for command in left {
-            while !self.call(Call::Write(command.clone()), PATIENCE).await
+            // What makes no sense any more (404, 410) is gone already.
+            while self.call(Call::Write(command.clone()), PATIENCE).await == Ended::Open
                 && self.common.told.now() < deadline
             {
                 sleep(Duration::from_millis(50)).await;
@@ -290,11 +304,11 @@ impl Client {
         RouteCommand::PutKv { namespace, key, value, if_index }
     }
 
-    /// Makes a call at any replica and notes what came of it. Answers whether it was done.
-    async fn call(&mut self, call: Call, patience: Duration) -> bool {
+    /// Makes a call at any replica and notes what came of it.
+    async fn call(&mut self, call: Call, patience: Duration) -> Ended {
         let replicas = self.common.replicas.replicas();
         if replicas.is_empty() {
-            return false;
+            return Ended::Open;
         }
         let (node, address) = *self.random.pick(&replicas);
         self.call_at(node, address, call, patience).await
@@ -306,17 +320,21 @@ impl Client {
         address: SocketAddr,
         call: Call,
         patience: Duration,
-    ) -> bool {
-        let Some(ask) = requests::of(&call) else { return false };
+    ) -> Ended {
+        let Some(ask) = requests::of(&call) else { return Ended::Senseless };
         let began = self.common.told.now();
         let reply = self.caller.ask(address, &ask, patience).await;
         let outcome = requests::outcome(&call, reply);
         let ended = self.common.told.now();
         let operation = Operation { client: self.id, replica, began, ended, call, outcome };
         self.learn(&operation);
-        let done = matches!(operation.outcome, Outcome::Answered(_));
+        let how = match &operation.outcome {
+            Outcome::Answered(_) => Ended::Done,
+            Outcome::Refused(why) if why.starts_with('4') => Ended::Senseless,
+            Outcome::Refused(_) | Outcome::Unknown(_) => Ended::Open,
+        };
         self.common.told.add(operation);
-        done
+        how
     }
 
     fn learn(&mut self, operation: &Operation) {

@@ -33,12 +33,11 @@ pub async fn send(
     let mut count = 0_u64;
     while !stop.is_cancelled() {
         count += 1;
-        let message = Message::new(topic.clone(), format!("message {number}-{count}"));
+        // Its body tells it from all others, whatever becomes of it: it has no other id until then.
+        let id = format!("{number}-{count}");
+        let message = Message::new(topic.clone(), id.clone());
         let began = told.now();
-        let sent = producer.send(&message).await;
-        let id =
-            sent.as_ref().map_or_else(|_| format!("{number}-{count}"), |s| s.message_id.clone());
-        let outcome = match sent {
+        let outcome = match producer.send(&message).await {
             Ok(sent) => {
                 let broker = sent.queue.broker_name.into_bytes();
                 Outcome::Answered(Answer { found: true, body: broker, ..Answer::default() })

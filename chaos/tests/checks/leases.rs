@@ -67,17 +67,62 @@ fn leases_that_end_early_are_caught() {
     assert_eq!(gone(ExpiryCause::Silent, &[registered(), seen(1_100), beat(1_050, 1_200)]), 1);
 }
 
+fn steady(from: u64, to: u64) -> Lateness {
+    Lateness { steady: vec![ms(from)..ms(to)], slack: ms(250) }
+}
+
+/// Violations, and silences judged.
+fn overdue(history: &[Operation], lateness: &Lateness) -> (usize, u64) {
+    let late = late(history, lateness);
+    (late.violations.len(), late.judged)
+}
+
 #[test]
-fn silent_brokers_go_in_time() {
-    let steady = |from, to| Lateness { steady: vec![ms(from)..ms(to)], slack: ms(250) };
+fn silent_brokers_that_go_in_time_are_fine() {
     let always = steady(0, 9_000);
-    assert_eq!(late(&[registered(), listed(true, 1_200, 1_210)], &always), []);
-    assert_eq!(late(&[registered(), listed(false, 2_000, 2_010)], &always), []);
-    assert_eq!(late(&[registered(), listed(true, 2_000, 2_010)], &always).len(), 1);
-    assert_eq!(late(&[registered(), beat(900, 910), listed(true, 2_000, 2_010)], &always), []);
-    assert_eq!(late(&[registered(), beat(900, 910), listed(true, 2_200, 2_210)], &always).len(), 1);
-    // A new leader grants the ttl anew, and without one nothing is promised.
-    assert_eq!(late(&[registered(), listed(true, 2_000, 2_010)], &steady(1_000, 9_000)), []);
-    assert_eq!(late(&[registered(), listed(true, 2_400, 2_410)], &steady(1_000, 9_000)).len(), 1);
-    assert_eq!(late(&[registered(), listed(true, 2_000, 2_010)], &steady(5_000, 9_000)), []);
+    let found = |history: &[Operation]| overdue(history, &always);
+    assert_eq!(found(&[registered(), listed(true, 1_200, 1_210)]), (0, 0), "not yet");
+    assert_eq!(found(&[registered(), listed(false, 2_000, 2_010)]), (0, 1));
+    assert_eq!(found(&[registered(), beat(900, 910), listed(true, 2_000, 2_010)]), (0, 0));
+    let twice = [registered(), listed(false, 2_000, 2_010), listed(false, 3_000, 3_010)];
+    assert_eq!(found(&twice), (0, 1), "one silence");
+    // One that said goodbye is no silent one.
+    let unregister = RouteCommand::Unregister(Unregister { key: key(), claim: None, epoch: None });
+    let history = [registered(), wrote(unregister, 4, 100, 110), listed(false, 4_000, 4_010)];
+    assert_eq!(found(&history), (0, 0));
+    // One whose last word may still be under way.
+    let mut lost = beat(900, 910);
+    lost.outcome = Outcome::Unknown("no answer in time".into());
+    assert_eq!(found(&[registered(), lost, listed(true, 4_000, 4_010)]), (0, 0));
+}
+
+#[test]
+fn silent_brokers_that_stay_are_caught() {
+    let always = steady(0, 9_000);
+    let found = |history: &[Operation]| overdue(history, &always);
+    assert_eq!(found(&[registered(), listed(true, 2_000, 2_010)]), (1, 1));
+    assert_eq!(found(&[registered(), beat(900, 910), listed(true, 2_200, 2_210)]), (1, 1));
+    // A refused heartbeat is its last word, and no sign of life.
+    let mut refused = beat(900, 910);
+    refused.outcome = Outcome::Refused("410".into());
+    assert_eq!(found(&[registered(), refused, listed(true, 2_200, 2_210)]), (1, 1));
+    // It comes back although nobody registered it.
+    let back = [registered(), listed(false, 2_000, 2_010), listed(true, 3_000, 3_010)];
+    assert_eq!(found(&back), (1, 1));
+    let unregister = RouteCommand::Unregister(Unregister { key: key(), claim: None, epoch: None });
+    let left = [registered(), wrote(unregister, 4, 100, 110), listed(true, 4_000, 4_010)];
+    assert_eq!(found(&left).0, 1, "after a goodbye, too");
+}
+
+#[test]
+fn nothing_is_late_without_a_steady_leader() {
+    let found = |lateness: &Lateness| {
+        overdue(&[registered(), listed(true, 2_000, 2_010), listed(true, 2_400, 2_410)], lateness)
+    };
+    assert_eq!(found(&steady(0, 9_000)), (2, 1));
+    assert_eq!(found(&steady(1_000, 9_000)), (1, 1), "a new leader grants the ttl anew");
+    assert_eq!(found(&steady(1_500, 9_000)), (0, 0));
+    assert_eq!(found(&steady(0, 2_005)), (0, 0), "it may have changed during the first read");
+    let gap = Lateness { steady: vec![ms(0)..ms(900), ms(1_000)..ms(9_000)], slack: ms(250) };
+    assert_eq!(found(&gap), (1, 1));
 }

@@ -51,6 +51,7 @@ fn judge<M: Model>(
     steps_max: u64,
     judged: &mut Judged,
 ) {
+    *judged.judged.entry(CHECK).or_default() += calls.len() as u64;
     match search::<M>(initial, calls, steps_max) {
         Found::Order => {}
         Found::CutShort => {
