@@ -99,16 +99,20 @@ pub fn table(
     not_made: &BTreeMap<&'static str, String>,
 ) -> Vec<Claim> {
     let claim = |(number, says, checks, of): &Row| {
-        let count = |check: &&'static str| {
-            ((*check).to_owned(), judged.get(check).copied().unwrap_or(0))
-        };
+        let count =
+            |check: &&'static str| ((*check).to_owned(), judged.get(check).copied().unwrap_or(0));
         let why = checks.iter().map(|check| not_made.get(check)).collect::<Option<Vec<_>>>();
         Claim {
             number: (*number).to_owned(),
             says: (*says).to_owned(),
-            judged: checks.iter().filter(|check| !not_made.contains_key(*check)).map(count).collect(),
+            judged: checks
+                .iter()
+                .filter(|check| !not_made.contains_key(*check))
+                .map(count)
+                .collect(),
             of: (*of).to_owned(),
-            violations: found.iter().filter(|one| checks.contains(&one.check.as_str())).count() as u64,
+            violations: found.iter().filter(|one| checks.contains(&one.check.as_str())).count()
+                as u64,
             not_made: why.and_then(|why| why.first().map(|why| (*why).clone())),
         }
     };

@@ -10,7 +10,7 @@ use signpost_raft::codec;
 
 use crate::faults::kind::Kind;
 use crate::faults::record::Record;
-use crate::history::{Operation, Outcome, Call};
+use crate::history::{Call, Operation, Outcome};
 use crate::run::Run;
 
 /// A fault of the leader, and how long no write went through.

@@ -156,7 +156,8 @@ pub async fn observe(
 }
 
 fn not_made() -> BTreeMap<&'static str, String> {
-    let replay = "needs a replay of what the replicas applied, and their journals are not to be had";
+    let replay =
+        "needs a replay of what the replicas applied, and their journals are not to be had";
     [
         ("agreement", replay),
         ("answers", replay),
@@ -183,7 +184,9 @@ async fn find(urls: &[String]) -> Result<Named, Error> {
         let address = found.next().ok_or_else(|| refuse(&"this name has no address"))?;
         let said = ask::status(address, GREETING).await.map_err(|why| refuse(&why))?;
         if said.cluster.is_none() || cluster.as_ref().is_some_and(|known| *known != said.cluster) {
-            return Err(refuse(&"it belongs to no cluster, or to another one than those before it"));
+            return Err(refuse(
+                &"it belongs to no cluster, or to another one than those before it",
+            ));
         }
         cluster = Some(said.cluster);
         if named.insert(said.node_id, address).is_some() {

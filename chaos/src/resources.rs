@@ -89,13 +89,13 @@ impl Growth {
 pub fn growth(used: &[Used], struck: (Duration, Duration)) -> Option<Growth> {
     let span = struck.1.saturating_sub(struck.0);
     let early = struck.0 + span * EARLY_PERCENT / 100;
-    let (early_to, late) = (early + span * LOOK_PERCENT / 100, struck.1 - span * LOOK_PERCENT / 100);
+    let (early_to, late) =
+        (early + span * LOOK_PERCENT / 100, struck.1 - span * LOOK_PERCENT / 100);
     let mut pids: Vec<u32> = used.iter().map(|one| one.pid).collect();
     pids.sort_unstable();
     pids.dedup();
     let grown = pids.into_iter().filter_map(|pid| {
-        let of: Vec<&Used> =
-            used.iter().filter(|one| one.pid == pid && one.at >= early).collect();
+        let of: Vec<&Used> = used.iter().filter(|one| one.pid == pid && one.at >= early).collect();
         let first: Vec<&Used> = of.iter().copied().filter(|one| one.at < early_to).collect();
         let last: Vec<&Used> = of.iter().copied().filter(|one| one.at >= late).collect();
         let (begin, end) = (first.first()?, last.last()?);
@@ -114,7 +114,8 @@ pub fn growth(used: &[Used], struck: (Duration, Duration)) -> Option<Growth> {
             judged_s: (end.at - begin.at).as_secs_f64(),
         })
     });
-    let gained = |growth: &Growth| growth.resident_bytes.1 as i128 - growth.resident_bytes.0 as i128;
+    let gained =
+        |growth: &Growth| growth.resident_bytes.1 as i128 - growth.resident_bytes.0 as i128;
     let mut worst = grown.max_by_key(gained)?;
     worst.peak_bytes = used.iter().map(|one| one.resident_bytes).max().unwrap_or(0);
     Some(worst)

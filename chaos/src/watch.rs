@@ -107,11 +107,9 @@ impl Watch {
         let asked = self.told.now();
         let Ok(metrics) = ask::metrics(address, PATIENCE).await else { return };
         let of = |name| ask::metric(&metrics, name);
-        if let (Some(1), Some(term), Some(rounds_missed)) = (
-            of("signpost_is_leader"),
-            of("signpost_raft_term"),
-            of("signpost_rounds_missed_total"),
-        ) {
+        if let (Some(1), Some(term), Some(rounds_missed)) =
+            (of("signpost_is_leader"), of("signpost_raft_term"), of("signpost_rounds_missed_total"))
+        {
             let from = self.told.now();
             self.seen().note_leader(Led { node, term, rounds_missed, from, until: asked });
         }
@@ -177,9 +175,7 @@ impl Seen {
     fn note_leader(&mut self, now: Led) {
         let last = self.led.iter_mut().rev().find(|led| led.node == now.node);
         match last {
-            Some(last)
-                if (last.term, last.rounds_missed) == (now.term, now.rounds_missed) =>
-            {
+            Some(last) if (last.term, last.rounds_missed) == (now.term, now.rounds_missed) => {
                 last.until = last.until.max(now.until);
             }
             _ => self.led.push(now),

@@ -41,6 +41,7 @@ pub(crate) async fn run(options: &Options, format: Format) -> Result<u8, Failure
     }
     let scenario = scenario(options)?;
     let seed = options.seed.unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
+    let stop = stop::on_signals()?;
     if options.observe.is_empty()
         && !options.inside_namespaces
         && scenario.network != network::Kind::Proxies
@@ -48,7 +49,6 @@ pub(crate) async fn run(options: &Options, format: Format) -> Result<u8, Failure
     {
         return inside(&words).await;
     }
-    let stop = stop::on_signals()?;
     let (live, seen) = watch::channel(None);
     let showing = tokio::spawn(live::show(seen, scenario.duration()));
     let (made, kept) = if options.observe.is_empty() {
@@ -117,7 +117,12 @@ fn finish(
         dir.disable_cleanup(true);
         output::complain(format!("data, journals and logs are kept in {}", dir.path().display()));
     }
-    let answer = Answer { seed: made.seed, command: &command, network: &made.network, judgement: &judgement };
+    let answer = Answer {
+        seed: made.seed,
+        command: &command,
+        network: &made.network,
+        judgement: &judgement,
+    };
     output::answer(format, &answer, || for_people(&made, &judgement, &command, &options.report))?;
     Ok(exit_code(judgement.verdict))
 }

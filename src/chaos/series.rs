@@ -54,7 +54,7 @@ fn plan(options: &Options) -> Result<Vec<Planned>, Failure> {
         None => vec![String::new()],
     };
     let seeds = options.seeds.unwrap_or((1, names.len() as u64));
-    let planned = (seeds.0..=seeds.1).map(|seed| {
+    let planned = (seeds.0..=seeds.1).map(|seed| -> Result<Planned, Failure> {
         // Whichever seeds are asked for, one seed is always of one scenario.
         let name = &names[(seed % names.len() as u64) as usize];
         let one = Options {

@@ -49,7 +49,7 @@ pub(super) async fn messages(
 ///
 /// # Errors
 /// When it cannot be read.
-pub(crate) fn ids_in(data_dir: &Path) -> Result<BTreeSet<String>, Failure> {
+fn ids_in(data_dir: &Path) -> Result<BTreeSet<String>, Failure> {
     let log_id = log_id(data_dir).map_err(Failure::failed)?;
     let stored = read_all(data_dir, log_id).map_err(Failure::failed)?;
     Ok(stored.iter().filter_map(|message| message.property(UNIQ_KEY)).map(str::to_owned).collect())

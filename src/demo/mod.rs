@@ -19,7 +19,6 @@ mod verdict;
 
 use tokio::time::Instant;
 
-pub(crate) use self::audit::ids_in;
 use self::story::Story;
 use self::verdict::Verdict;
 use crate::cli::demo::Options;

@@ -1,9 +1,12 @@
 //! The scenarios that come with the program, as a user runs them: each in a process of its own, with
 //! real replicas, faults and checks. All must pass, and together they must have covered enough.
 //!
-//! One alone: `cargo run --locked -- chaos --scenario NAME --seed N`.
+//! One alone: `cargo run --locked -- chaos --scenario NAME --seed N`. Before them, a cluster that runs
+//! already is observed.
 
 #![allow(clippy::print_stdout, reason = "a test reports to whoever runs it")]
+
+mod observed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,16 +46,29 @@ const REQUIRED: [Required; 12] = [
 fn main() -> ExitCode {
     // As the usual harness: a word chooses tests by their names; switches are its own business.
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    if wanted.is_some_and(|word| !"scenarios".contains(&*word)) {
-        return ExitCode::SUCCESS;
-    }
-    match scenarios() {
+    let is_wanted = |name: &str| wanted.as_deref().is_none_or(|word| name.contains(word));
+    let tests: [(&str, fn() -> Result<(), String>); 2] =
+        [("observed", observed), ("scenarios", scenarios)];
+    let judged = tests
+        .into_iter()
+        .filter(|(name, _)| is_wanted(name))
+        .try_for_each(|(name, test)| test().map_err(|why| format!("{name}: {why}")));
+    match judged {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             println!("FAILED: {why}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_signpost"))
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn observed() -> Result<(), String> {
+    observed::nothing_is_left_behind(program()).await
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +83,7 @@ async fn scenarios() -> Result<(), String> {
         words: ["--scenario", name, "--duration", DURATION].map(str::to_owned).to_vec(),
     });
     let place = Place {
-        program: PathBuf::from(env!("CARGO_BIN_EXE_signpost")),
+        program: program(),
         dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("chaos"),
         at_once: AT_ONCE,
     };
@@ -82,7 +98,10 @@ async fn scenarios() -> Result<(), String> {
     for run in &summary.runs {
         let operations = run.judgement.coverage.get("operations").copied().unwrap_or(0);
         if operations < OPERATIONS_MIN {
-            short.push(format!("{}: {operations} operations of at least {OPERATIONS_MIN}", run.name));
+            short.push(format!(
+                "{}: {operations} operations of at least {OPERATIONS_MIN}",
+                run.name
+            ));
         }
     }
     if summary.runs.len() != SCENARIOS {
@@ -91,6 +110,9 @@ async fn scenarios() -> Result<(), String> {
     if summary.verdict == Verdict::Pass && short.is_empty() {
         return Ok(());
     }
-    short.push(format!("all together: {}; again: {SEED}={seed} cargo test --test chaos", summary.verdict));
+    short.push(format!(
+        "all together: {}; again: {SEED}={seed} cargo test --test chaos",
+        summary.verdict
+    ));
     Err(short.join("\n"))
 }

@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn a_seed_names_a_schedule() {
         let first = |seed| {
-            Schedule::new(seed, Lane::Cluster, Kind::ALL, GAP_MS).take(100).collect::<Vec<Planned>>()
+            Schedule::new(seed, Lane::Cluster, Kind::ALL, GAP_MS)
+                .take(100)
+                .collect::<Vec<Planned>>()
         };
         assert_eq!(first(7), first(7));
         assert_ne!(first(7), first(8));

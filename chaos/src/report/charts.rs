@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::median;
+use super::millis;
 use crate::coverage::Failover;
 use crate::resources::{Growth, Used};
 use crate::run::Run;
@@ -29,7 +29,7 @@ pub(super) fn failovers(page: &mut String, failovers: &[Failover]) {
         counts[column.min(COLUMNS - 1)] += 1;
     }
     let most = f64::from(counts.iter().copied().max().unwrap_or(1).max(1));
-    let at = |percent| median(quantile(failovers, percent));
+    let at = |percent| millis(quantile(failovers, percent));
     let _ = write!(
         page,
         "<h2>Failovers</h2><p>The leader was taken away {} times. Until the first write that began \

@@ -46,8 +46,8 @@ pub fn page(run: &Run, judgement: &Judgement, command: &str) -> String {
             (count("faults").to_string(), format!("faults in {} s", lasted.as_secs())),
             (count("operations").to_string(), "calls, every answer checked".to_owned()),
             (count("unknown outcomes").to_string(), "calls with unknown outcome".to_owned()),
-            (median(quantile(&judgement.failovers, 50)), "median failover".to_owned()),
-            (median(gap), "longest time without a write".to_owned()),
+            (millis(quantile(&judgement.failovers, 50)), "median failover".to_owned()),
+            (millis(gap), "longest time without a write".to_owned()),
         ],
     );
     page += "<h2>Run it again</h2><pre>";
@@ -70,7 +70,7 @@ pub fn page(run: &Run, judgement: &Judgement, command: &str) -> String {
 pub fn summary(summary: &Summary, command: &str) -> String {
     let mut page = head(summary.verdict, &format!("{} runs", summary.runs.len()));
     let count = |what: &str| summary.coverage.get(what).copied().unwrap_or(0);
-    let at = |percent| median(quantile(&summary.failovers, percent));
+    let at = |percent| millis(quantile(&summary.failovers, percent));
     tiles(
         &mut page,
         &[
@@ -163,7 +163,7 @@ fn civil(unix_s: u64) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
-fn median(took: Option<Duration>) -> String {
+fn millis(took: Option<Duration>) -> String {
     took.map_or("–".to_owned(), |took| format!("{} ms", took.as_millis()))
 }
 

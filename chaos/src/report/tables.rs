@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{escaped, median};
+use super::{escaped, millis};
 use crate::claims::Claim;
 use crate::faults::kind::Kind;
 use crate::run::Run;
@@ -102,7 +102,7 @@ pub(super) fn runs(page: &mut String, runs: &[Came]) {
             Verdict::Violation => "violation",
             Verdict::Unknown => "unknown",
         };
-        let at = |percent| median(quantile(&run.judgement.failovers, percent));
+        let at = |percent| millis(quantile(&run.judgement.failovers, percent));
         // Beside the summary, in a directory of its own.
         let parts: Vec<_> = run.report.components().rev().take(2).collect();
         let names = parts.iter().rev().map(|part| part.as_os_str().to_string_lossy());

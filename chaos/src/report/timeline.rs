@@ -72,9 +72,12 @@ pub(super) fn draw(page: &mut String, run: &Run) {
     picture.y += SPACE;
     for (name, gaps) in [
         ("no write", gaps(&run.operations, run.struck, |one| one.write().is_some())),
-        ("no read", gaps(&run.operations, run.struck, |one| {
-            one.read().is_some_and(|read| read.linearizable)
-        })),
+        (
+            "no read",
+            gaps(&run.operations, run.struck, |one| {
+                one.read().is_some_and(|read| read.linearizable)
+            }),
+        ),
     ] {
         picture.name(name);
         for (from, to) in gaps {

@@ -34,12 +34,6 @@ impl Told {
         self.begun.elapsed()
     }
 
-    /// When it began.
-    #[must_use]
-    pub fn begun(&self) -> Instant {
-        self.begun
-    }
-
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,12 +58,6 @@ impl Told {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.count() >= self.operations_max
-    }
-
-    /// Looks at those from the given one on.
-    pub fn look<T>(&self, from: usize, look: impl FnOnce(&[Operation]) -> T) -> T {
-        let kept = self.kept();
-        look(kept.operations.get(from..).unwrap_or_default())
     }
 
     /// All of it, and how many were left out.
