@@ -10,21 +10,24 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use signpost_namesrv::routes::command::{BrokerKey, RouteCommand, Unregister};
 use signpost_raft::machine::NodeId;
 use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::ask;
+use crate::ask::{self, Caller, Reply};
 use crate::checks::Violation;
 use crate::error::Error;
+use crate::history::Call;
 use crate::run::{LAST_CALLS, Live, Run};
 use crate::scenario::Scenario;
 use crate::watch::Watch;
 use crate::workload::client::{Client, Common, Replicas};
 use crate::workload::names::Names;
+use crate::workload::requests;
 use crate::workload::told::Told;
 
 /// Fewer brokers than the mass-expiry brake needs to trip, should this process die: they would fall
@@ -37,7 +40,7 @@ const LEASE_TTL: Duration = Duration::from_secs(30);
 /// How long a replica may take to say who it is.
 const GREETING: Duration = Duration::from_secs(3);
 /// How long taking everything away may take.
-const CLEANING: Duration = Duration::from_secs(30);
+const CLEANING: Duration = Duration::from_secs(60);
 /// A write that was given up may still arrive for so long.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 
@@ -128,7 +131,7 @@ pub async fn observe(
     let ended = told.now();
     // Before cleaning: that is no part of the history.
     let (operations, forgotten) = told.take();
-    let left = clean(&common, scenario.clients, request.seed).await;
+    let left = clean(&common).await;
 
     Ok(Run {
         scenario: Scenario { replicas, ..scenario },
@@ -199,25 +202,23 @@ async fn find(urls: &[String]) -> Result<Named, Error> {
     Ok(Named(named))
 }
 
-/// Takes away whatever was made; answers what is still there.
-async fn clean(common: &Common, clients: u64, seed: u64) -> Option<Violation> {
-    let told = Told::new(usize::MAX);
-    let chapters = Names::chapter(common.told.now());
-    let common = Common { told: told.clone(), ..common.clone() };
+/// Takes away whatever is there under our names; answers what would not go.
+async fn clean(common: &Common) -> Option<Violation> {
+    let begun = Instant::now();
+    let mut caller = Caller::default();
     loop {
         sleep(STRAGGLERS).await;
-        let mut cleaning = JoinSet::new();
-        for id in 0..clients {
-            let client = Client::new(id, seed, common.clone());
-            cleaning.spawn(client.clean(chapters, CLEANING));
-        }
-        while cleaning.join_next().await.is_some() {}
-        let left = left(&common).await;
+        let left = left(common).await;
         match left {
             Ok(left) if left.is_empty() => return None,
-            _ if told.now() < CLEANING => {}
+            Ok(left) if begun.elapsed() < CLEANING => {
+                for command in left {
+                    take_away(common, &mut caller, command).await;
+                }
+            }
+            Err(_) if begun.elapsed() < CLEANING => {}
             Ok(left) => {
-                let text = format!("these could not be taken away again: {}", left.join(", "));
+                let text = format!("these could not be taken away again: {left:?}");
                 return Some(Violation::new("cleaning", text));
             }
             Err(why) => {
@@ -229,28 +230,75 @@ async fn clean(common: &Common, clients: u64, seed: u64) -> Option<Violation> {
     }
 }
 
-/// All names that begin as ours do.
-async fn left(common: &Common) -> Result<Vec<String>, String> {
-    let replicas = common.replicas.replicas();
-    let (_, address) = replicas.first().ok_or_else(|| "there are no replicas".to_owned())?;
+/// Asks the first replica that answers; whether it was done shows at the next look.
+async fn take_away(common: &Common, caller: &mut Caller, command: RouteCommand) {
+    let Some(ask) = requests::of(&Call::Write(command)) else { return };
+    for (_, address) in common.replicas.replicas() {
+        if matches!(caller.ask(address, &ask, GREETING).await, Reply::Answer { .. }) {
+            return;
+        }
+    }
+}
+
+/// The writes that take away all that is there under our names.
+async fn left(common: &Common) -> Result<Vec<RouteCommand>, String> {
     let names = &common.names;
     let mut left = Vec::new();
-    for path in ["/v1/brokers", "/v1/topics", &format!("/v1/kv/{}", names.namespace())] {
-        let (status, body) = ask::once(*address, path, GREETING).await?;
-        let json: Value = match status {
-            200 => serde_json::from_slice(&body).map_err(|error| error.to_string())?,
-            404 => Value::Null,
-            status => return Err(format!("{path} answered {status}")),
-        };
-        let brokers = json["brokers"].as_array().into_iter().flatten();
-        let topics = json["topics"].as_array().into_iter().flatten();
-        let named = brokers.filter_map(|one| one["name"].as_str());
-        let named = named.chain(topics.filter_map(Value::as_str));
-        left.extend(named.filter(|name| name.starts_with(names.prefix())).map(str::to_owned));
-        let keys = json["values"].as_object().into_iter().flatten();
-        left.extend(keys.map(|(key, _)| format!("{}/{key}", names.namespace())));
+    for broker in names_in(common, "/v1/brokers", |json| texts(&json["brokers"], "name")).await? {
+        let key = BrokerKey { cluster: names.cluster(), name: broker, id: 0 };
+        let unregister = Unregister { key, claim: None, epoch: None };
+        left.push(RouteCommand::Unregister(unregister));
+    }
+    for topic in names_in(common, "/v1/topics", |json| texts(&json["topics"], "")).await? {
+        left.push(RouteCommand::DeleteTopic { topic, cluster: None });
+    }
+    let path = format!("/v1/kv/{}", names.namespace());
+    let (status, json) = table(common, &path).await?;
+    // A namespace without keys is none.
+    if status != 404 {
+        for (key, _) in json["values"].as_object().into_iter().flatten() {
+            let (namespace, key) = (names.namespace(), key.clone());
+            left.push(RouteCommand::DeleteKv { namespace, key, if_index: None });
+        }
     }
     Ok(left)
+}
+
+/// All names in a table that begin as ours do.
+async fn names_in(
+    common: &Common,
+    path: &str,
+    names: impl Fn(&Value) -> Vec<String>,
+) -> Result<Vec<String>, String> {
+    let (status, json) = table(common, path).await?;
+    if status != 200 {
+        return Err(format!("{path} answered {status}"));
+    }
+    let prefix = format!("{}-", common.names.prefix());
+    Ok(names(&json).into_iter().filter(|name| name.starts_with(&prefix)).collect())
+}
+
+/// The texts in a list, or under this name in each of its objects.
+fn texts(list: &Value, under: &str) -> Vec<String> {
+    let entries = list.as_array().into_iter().flatten();
+    let texts =
+        entries.filter_map(|one| if under.is_empty() { one.as_str() } else { one[under].as_str() });
+    texts.map(str::to_owned).collect()
+}
+
+async fn table(common: &Common, path: &str) -> Result<(u16, Value), String> {
+    let mut last = "there are no replicas".to_owned();
+    for (_, address) in common.replicas.replicas() {
+        match ask::once(address, path, GREETING).await {
+            Ok((status @ (200 | 404), body)) => {
+                let json = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+                return Ok((status, json));
+            }
+            Ok((status, _)) => last = format!("{path} answered {status}"),
+            Err(why) => last = why,
+        }
+    }
+    Err(last)
 }
 
 #[cfg(test)]

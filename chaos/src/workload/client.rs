@@ -48,17 +48,6 @@ pub struct Common {
     pub pause_ms: u64,
 }
 
-/// How a call ended, for the one who made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// It was done.
-    Done,
-    /// It was refused for good (4xx): to ask again changes nothing.
-    Senseless,
-    /// Asked again, it may be done.
-    Open,
-}
-
 /// One client.
 pub struct Client {
     id: u64,
@@ -118,7 +107,7 @@ impl Client {
         while self.common.told.now() < deadline {
             // Idempotent: each try is the same write.
             let call = Call::Write(RouteCommand::Register(register.clone()));
-            if self.call(call, Duration::from_millis(300)).await == Ended::Done {
+            if self.call(call, Duration::from_millis(300)).await {
                 return true;
             }
             sleep(Duration::from_millis(20)).await;
@@ -137,9 +126,7 @@ impl Client {
             for what in &all {
                 let read =
                     Read { what: what.clone(), linearizable: true, min_index: None, after: None };
-                while self.call_at(node, address, Call::Read(read.clone()), PATIENCE).await
-                    != Ended::Done
-                {
+                while !self.call_at(node, address, Call::Read(read.clone()), PATIENCE).await {
                     if self.common.told.now() >= deadline {
                         return false;
                     }
@@ -148,33 +135,6 @@ impl Client {
             }
         }
         true
-    }
-
-    /// Takes away what this client has made, as far as it can be done in time: for clusters that go
-    /// on living.
-    pub async fn clean(mut self, chapters: u64, deadline: Duration) {
-        let names = self.common.names.clone();
-        let unregister = Unregister { key: self.key(), claim: None, epoch: None };
-        let mut left = vec![RouteCommand::Unregister(unregister)];
-        if self.id == 0 {
-            for chapter in 0..=chapters {
-                let topics = names.topics(chapter).into_iter();
-                left.extend(topics.map(|topic| RouteCommand::DeleteTopic { topic, cluster: None }));
-                left.extend(names.keys(chapter).into_iter().map(|key| RouteCommand::DeleteKv {
-                    namespace: names.namespace(),
-                    key,
-                    if_index: None,
-                }));
-            }
-        }
-        for command in left {
-            // What makes no sense any more (404, 410) is gone already.
-            while self.call(Call::Write(command.clone()), PATIENCE).await == Ended::Open
-                && self.common.told.now() < deadline
-            {
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
     }
 
     fn choose(&mut self) -> Call {
@@ -304,11 +264,11 @@ impl Client {
         RouteCommand::PutKv { namespace, key, value, if_index }
     }
 
-    /// Makes a call at any replica and notes what came of it.
-    async fn call(&mut self, call: Call, patience: Duration) -> Ended {
+    /// Makes a call at any replica and notes what came of it. Answers whether it was done.
+    async fn call(&mut self, call: Call, patience: Duration) -> bool {
         let replicas = self.common.replicas.replicas();
         if replicas.is_empty() {
-            return Ended::Open;
+            return false;
         }
         let (node, address) = *self.random.pick(&replicas);
         self.call_at(node, address, call, patience).await
@@ -320,21 +280,17 @@ impl Client {
         address: SocketAddr,
         call: Call,
         patience: Duration,
-    ) -> Ended {
-        let Some(ask) = requests::of(&call) else { return Ended::Senseless };
+    ) -> bool {
+        let Some(ask) = requests::of(&call) else { return false };
         let began = self.common.told.now();
         let reply = self.caller.ask(address, &ask, patience).await;
         let outcome = requests::outcome(&call, reply);
         let ended = self.common.told.now();
         let operation = Operation { client: self.id, replica, began, ended, call, outcome };
         self.learn(&operation);
-        let how = match &operation.outcome {
-            Outcome::Answered(_) => Ended::Done,
-            Outcome::Refused(why) if why.starts_with('4') => Ended::Senseless,
-            Outcome::Refused(_) | Outcome::Unknown(_) => Ended::Open,
-        };
+        let done = matches!(operation.outcome, Outcome::Answered(_));
         self.common.told.add(operation);
-        how
+        done
     }
 
     fn learn(&mut self, operation: &Operation) {
