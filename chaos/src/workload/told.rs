@@ -7,6 +7,10 @@ use tokio::time::Instant;
 
 use crate::history::Operation;
 
+/// So many more are kept: what is under way when a run ends because its history is full. Without them a
+/// write in the log would seem to have been asked for by nobody.
+const UNDER_WAY: usize = 50_000;
+
 /// What all clients of a run were told. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Told {
@@ -22,7 +26,7 @@ struct Kept {
 }
 
 impl Told {
-    /// Nothing yet; the run begins now. At most so many operations are kept.
+    /// Nothing yet; the run begins now. With so many operations it is full.
     #[must_use]
     pub fn new(operations_max: usize) -> Told {
         Told { begun: Instant::now(), kept: Arc::default(), operations_max }
@@ -41,7 +45,7 @@ impl Told {
     /// Adds what a client was told.
     pub fn add(&self, operation: Operation) {
         let mut kept = self.kept();
-        if kept.operations.len() < self.operations_max {
+        if kept.operations.len() < self.operations_max.saturating_add(UNDER_WAY) {
             kept.operations.push(operation);
         } else {
             kept.left_out += 1;
@@ -54,7 +58,7 @@ impl Told {
         self.kept().operations.len()
     }
 
-    /// Whether all that may be kept is kept.
+    /// Whether the run must end, for want of room.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.count() >= self.operations_max
