@@ -34,7 +34,7 @@ pub(super) struct Derived {
 struct Pass {
     tails: Vec<(String, i32, i64, Vec<Entry>)>,
     keys: Vec<Key>,
-    /// The checkpoint's first part.
+    /// The checkpoint's first part, if there is to be one.
     table: Vec<u8>,
     log_end: u64,
     deleted: BTreeSet<String>,
@@ -121,7 +121,7 @@ impl Derived {
 
     /// Writes what is in memory only, to free it. Not synced.
     pub(super) fn write_out(&self, dirty: &mut Dirty) -> io::Result<()> {
-        let pass = self.begin_pass();
+        let pass = self.begin_pass(|_| Vec::new());
         self.write_pass(&pass, dirty)
     }
 
@@ -132,7 +132,7 @@ impl Derived {
         dirty: &mut Dirty,
         log_is_synced: impl FnOnce() -> Result<(), E>,
     ) -> Result<u64, E> {
-        let pass = self.begin_pass();
+        let pass = self.begin_pass(|queues| checkpoint::encode_queues(queues, self.log_id));
         log_is_synced()?;
         // Of the keys those of this pass are added, no others: nobody else writes.
         self.write_pass(&pass, dirty)?;
@@ -146,7 +146,7 @@ impl Derived {
         Ok(pass.log_end)
     }
 
-    fn begin_pass(&self) -> Pass {
+    fn begin_pass(&self, table: impl FnOnce(&Queues) -> Vec<u8>) -> Pass {
         let queues = self.queues();
         let mut tails = Vec::new();
         for (topic, of_topic) in &queues.topics {
@@ -157,7 +157,7 @@ impl Derived {
         Pass {
             tails,
             keys: queues.keys.clone(),
-            table: checkpoint::encode_queues(&queues, self.log_id),
+            table: table(&queues),
             log_end: queues.log_end,
             deleted: queues.deleted.clone(),
         }
