@@ -74,11 +74,10 @@ impl TopicTable {
     /// Adds the topics that every broker has, where they are missing, and sets the default
     /// topic and that of delayed messages as configured; says whether anything changed.
     pub fn add_system_topics(&mut self, config: &BrokerConfig, now_ms: i64) -> bool {
-        let inherit = if config.auto_create_topics { perm::INHERIT } else { 0 };
         let rw = perm::READ | perm::WRITE;
         let system = [
             ("SELF_TEST_TOPIC", 1, rw),
-            (DEFAULT_TOPIC, config.default_topic_queue_nums, rw | inherit),
+            (DEFAULT_TOPIC, config.default_topic_queue_nums, rw | perm::INHERIT),
             ("BenchmarkTest", 1024, rw),
             ("OFFSET_MOVED_EVENT", 1, rw),
             (SCHEDULE_TOPIC, config.delay_levels_ms.len() as u32, rw),
@@ -87,6 +86,11 @@ impl TopicTable {
         ];
         let mut changed = false;
         for (name, queues, perm) in system {
+            if name == DEFAULT_TOPIC && !config.auto_create_topics {
+                // Whoever has it is sent the first messages of new topics.
+                changed |= self.topics.remove(name).is_some();
+                continue;
+            }
             let topic = topic(queues, perm);
             let known = self.topics.get(name);
             let as_configured = [DEFAULT_TOPIC, SCHEDULE_TOPIC].contains(&name);
@@ -219,7 +223,7 @@ mod tests {
         assert!(!table.add_system_topics(&config, 2), "a restart changes nothing");
         let off = BrokerConfig { auto_create_topics: false, ..config };
         assert!(table.add_system_topics(&off, 3), "but a changed switch does");
-        assert_eq!(table.topics["TBW102"].perm, 6);
+        assert!(!table.topics.contains_key("TBW102"));
     }
 
     #[test]
