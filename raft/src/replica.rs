@@ -277,7 +277,7 @@ impl<M: Machine> Replica<M> {
     /// # Errors
     /// See [`ReadError`]; nothing was read.
     pub async fn read_index(&self, deadline: Instant) -> Result<Round, ReadError> {
-        if self.status().removed {
+        if self.core.status.borrow().removed {
             return Err(ReadError::Removed);
         }
         let round = self.core.rounds().confirm(deadline).await?;

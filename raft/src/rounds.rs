@@ -5,7 +5,12 @@
 //! need not be covered by its index. On the leader a round is openraft's; on a follower it is one
 //! request to the leader, never more than one in flight. After the confirmation each waits until
 //! this replica has applied up to the round's index; the next round begins meanwhile.
+//!
+//! A follower's request carries its vote, which it looked up after the round began: that is what its
+//! answer to a heartbeat would say. Where leader and asker are a quorum, as in a cluster of three,
+//! the leader so has its confirmation in hand and asks nobody else.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
@@ -19,9 +24,13 @@ use crate::peer::channel::CallError;
 use crate::peer::message::{Answer, Ask};
 use crate::planted::{Bug, planted};
 use crate::shared::Core;
+use crate::types::{LogId, Vote};
 
 /// Reads that may wait for a round to begin.
 const WAITING_MAX: usize = 65_536;
+
+/// How often, before a round begins, everything else that can run is let before it.
+const TURNS_MAX: usize = 8;
 
 /// A confirmed round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,10 +116,17 @@ async fn run<M: Machine>(core: Core<M>, mut waiting: mpsc::Receiver<Waiter>, giv
         };
         let Some(first) = first else { return };
         joined.push(first);
-        // Whatever else is ready to run gets its turn, and joins: the round costs the same.
-        tokio::task::yield_now().await;
-        while let Ok(next) = waiting.try_recv() {
-            joined.push(next);
+        // Whatever else is ready to run gets its turn, and joins, for as long as somebody does: the
+        // round costs the same.
+        for _ in 0..TURNS_MAX {
+            tokio::task::yield_now().await;
+            let before = joined.len();
+            while let Ok(next) = waiting.try_recv() {
+                joined.push(next);
+            }
+            if joined.len() == before {
+                break;
+            }
         }
         let started = Instant::now();
         let confirmed = confirm(&core, started + give_up).await.map(|(index, term, leader)| {
@@ -131,7 +147,13 @@ async fn confirm<M: Machine>(
         let (index, term) = confirm_as_leader(core, deadline).await?;
         return Ok((index, term, leader));
     }
-    match core.channels.ask(leader, &peer, &Ask::ReadIndex, deadline).await {
+    let vote =
+        match timeout_at(deadline, core.raft.with_raft_state(|state| *state.vote_ref())).await {
+            Ok(Ok(vote)) => vote,
+            Ok(Err(_)) => return Err(ReadError::Stopped),
+            Err(_) => return Err(ReadError::NoQuorum),
+        };
+    match core.channels.ask(leader, &peer, &Ask::ReadIndex { vote }, deadline).await {
         Ok(Answer::ReadIndex { index, term }) => Ok((index, term, leader)),
         Ok(Answer::NotLeader) | Err(CallError::NotSent(_)) => Err(ReadError::NoLeader),
         Ok(Answer::Removed { .. }) | Err(CallError::Removed { .. }) => Err(ReadError::Removed),
@@ -162,6 +184,138 @@ async fn confirm_as_leader<M: Machine>(
         Ok(Err(RaftError::Fatal(_))) => Err(ReadError::Stopped),
         Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => {
             Err(ReadError::NoQuorum)
+        }
+    }
+}
+
+/// The read index, if this replica leads and the vote that `asker` reports completes a quorum for
+/// it; None: a round must be made.
+pub(crate) async fn acknowledged<M: Machine>(
+    core: &Core<M>,
+    asker: NodeId,
+    vote: Vote,
+) -> Option<(Index, Term)> {
+    let this = core.node_id();
+    // On openraft's own task: nothing that it is told meanwhile comes between vote and index.
+    let judge = core.raft.with_raft_state(move |state| {
+        let standing = Standing {
+            vote: *state.vote_ref(),
+            committed: state.local_committed().copied(),
+            voters: state.membership_state.effective().membership().get_joint_config(),
+        };
+        standing.acknowledged(this, asker, vote)
+    });
+    judge.await.ok().flatten()
+}
+
+/// What a replica knows of its leadership at one moment.
+struct Standing<'s> {
+    vote: Vote,
+    committed: Option<LogId>,
+    /// The effective membership: one set of voters, or the two of a joint one.
+    voters: &'s [BTreeSet<NodeId>],
+}
+
+impl Standing<'_> {
+    /// Everything acknowledged before `asker` looked up its `vote` stands at or below this index.
+    ///
+    /// That holds when a quorum, at some moment after the asker began, had given its vote to nobody
+    /// after this leader: the asker when it looked, this replica now. Whoever led a later term
+    /// then was elected later still.
+    fn acknowledged(&self, this: NodeId, asker: NodeId, vote: Vote) -> Option<(Index, Term)> {
+        let leads = vote == self.vote && vote.committed && vote.leader_id.voted_for == this;
+        // What former leaders have committed is known only with an entry of the own term.
+        let term = vote.leader_id.term;
+        let committed =
+            self.committed.filter(|log_id| log_id.committed_leader_id().term == term)?;
+        let is_quorum = |voters: &BTreeSet<NodeId>| {
+            let acks = voters.iter().filter(|voter| [this, asker].contains(voter)).count();
+            acks * 2 > voters.len()
+        };
+        let quorum = !self.voters.is_empty() && self.voters.iter().all(is_quorum);
+        (leads && quorum).then(|| (committed.index(), term))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{LeaderId, log_id};
+
+    const LEADER: NodeId = 1;
+    const ASKER: NodeId = 2;
+    const TERM: Term = 7;
+
+    fn vote(term: Term, voted_for: NodeId, committed: bool) -> Vote {
+        Vote { leader_id: LeaderId { term, voted_for }, committed }
+    }
+
+    fn judged(
+        configs: &[&[NodeId]],
+        committed: Option<LogId>,
+        ours: Vote,
+        theirs: Vote,
+    ) -> Option<(Index, Term)> {
+        let voters: Vec<BTreeSet<NodeId>> =
+            configs.iter().map(|voters| voters.iter().copied().collect()).collect();
+        let standing = Standing { vote: ours, committed, voters: &voters };
+        standing.acknowledged(LEADER, ASKER, theirs)
+    }
+
+    #[test]
+    fn an_asker_that_completes_a_quorum_has_confirmed_the_leader() {
+        let leads = vote(TERM, LEADER, true);
+        let committed = Some(log_id(TERM, 40));
+        for voters in [&[1, 2, 3][..], &[1, 2], &[2]] {
+            assert_eq!(judged(&[voters], committed, leads, leads), Some((40, TERM)), "{voters:?}");
+        }
+        let joint = judged(&[&[1, 2, 3], &[1, 2, 4]], committed, leads, leads);
+        assert_eq!(joint, Some((40, TERM)));
+    }
+
+    #[test]
+    fn whatever_else_the_asker_says_confirms_nothing() {
+        let leads = vote(TERM, LEADER, true);
+        let committed = Some(log_id(TERM, 40));
+        let three = [&[1, 2, 3][..]];
+        let others = [
+            vote(TERM + 1, 3, true),
+            vote(TERM + 1, 3, false),
+            vote(TERM, LEADER, false),
+            vote(TERM - 1, LEADER, true),
+        ];
+        for theirs in others {
+            assert_eq!(judged(&three, committed, leads, theirs), None, "asker: {theirs:?}");
+            assert_eq!(judged(&three, committed, theirs, leads), None, "leader: {theirs:?}");
+        }
+        // Both agree, on what is no leadership of this replica.
+        for same in [vote(TERM, 3, true), vote(TERM, LEADER, false)] {
+            assert_eq!(judged(&three, committed, same, same), None, "{same:?}");
+        }
+    }
+
+    #[test]
+    fn two_are_no_quorum_of_more_than_three_nor_is_a_learner_one_of_them() {
+        let leads = vote(TERM, LEADER, true);
+        let committed = Some(log_id(TERM, 40));
+        let configs: [&[&[NodeId]]; 6] = [
+            &[&[1, 2, 3, 4]],
+            &[&[1, 2, 3, 4, 5]],
+            &[&[1, 3, 4]],
+            &[&[2, 3, 4]],
+            &[&[1, 2, 3], &[1, 3, 4]],
+            &[],
+        ];
+        for voters in configs {
+            assert_eq!(judged(voters, committed, leads, leads), None, "{voters:?}");
+        }
+    }
+
+    #[test]
+    fn a_leader_without_a_committed_entry_of_its_term_does_not_know_the_index() {
+        let leads = vote(TERM, LEADER, true);
+        for committed in [None, Some(log_id(TERM - 1, 40))] {
+            assert_eq!(judged(&[&[1, 2, 3]], committed, leads, leads), None, "{committed:?}");
         }
     }
 }

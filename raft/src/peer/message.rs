@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::{Index, Term};
 use crate::store::snapshot::SnapshotHeader;
-use crate::types::TypeConfig;
+use crate::types::{TypeConfig, Vote};
 
 /// A request to a peer.
 #[derive(Serialize, Deserialize)]
@@ -34,8 +34,9 @@ pub(crate) enum Ask {
     SnapshotChunk(Bytes),
     /// All chunks are sent: install it.
     SnapshotEnd,
-    /// Begin a read-index round and say the index.
-    ReadIndex,
+    /// Say an index that is confirmed from now on: begin a round, unless the asker's vote, which it
+    /// looked up for this, is all that is missing.
+    ReadIndex { vote: Vote },
     /// A call of the application.
     Call(Bytes),
     /// Are you there?

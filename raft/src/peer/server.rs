@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use openraft::alias::{SnapshotMetaOf, SnapshotOf, VoteOf};
 use openraft::raft::AppendEntriesResponse;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -22,7 +24,7 @@ use super::hello::{Hello, Purpose, Refusal, Verdict, Welcome, judge};
 use super::message::{Answer, Ask};
 use crate::machine::{Machine, NodeId};
 use crate::network::{Listener, Stream};
-use crate::rounds::ReadError;
+use crate::rounds::{self, ReadError};
 use crate::shared::Core;
 use crate::store::snapshot::{SnapshotHeader, SnapshotWriter};
 use crate::types::TypeConfig;
@@ -237,8 +239,11 @@ async fn working(
 async fn calls<M: Machine>(mut frames: Frames, from: NodeId, core: &Core<M>) -> io::Result<()> {
     let permits = Arc::new(Semaphore::new(CALLS_MAX));
     let (answers, mut answered) = mpsc::channel::<(CallId, Answer)>(CALLS_MAX);
+    // Read indices wait for others and compute nothing: they need no task of their own.
+    let mut reads = FuturesUnordered::new();
     loop {
         tokio::select! {
+            Some((id, answer)) = reads.next() => answer_in_time(&mut frames, id, &answer).await?,
             Some((id, answer)) = answered.recv() => answer_in_time(&mut frames, id, &answer).await?,
             received = frames.receive::<Ask>() => {
                 let Some((id, ask)) = received? else { return Ok(()) };
@@ -246,6 +251,14 @@ async fn calls<M: Machine>(mut frames: Frames, from: NodeId, core: &Core<M>) -> 
                     answer_in_time(&mut frames, id, &Answer::Overloaded).await?;
                     continue;
                 };
+                if matches!(ask, Ask::ReadIndex { .. }) {
+                    reads.push(async move {
+                        let answer = call(ask, from, core).await;
+                        drop(permit);
+                        (id, answer)
+                    });
+                    continue;
+                }
                 let serving = core.serving.clone();
                 let (core, answers) = (core.clone(), answers.clone());
                 serving.spawn(async move {
@@ -266,8 +279,11 @@ async fn call<M: Machine>(ask: Ask, from: NodeId, core: &Core<M>) -> Answer {
         // Only the leader knows the members well enough to say so: a follower may have missed the
         // entry that added the caller.
         _ if leads && !is_member => Answer::Removed { membership_index },
-        Ask::ReadIndex if !leads => Answer::NotLeader,
-        Ask::ReadIndex => {
+        Ask::ReadIndex { .. } if !leads => Answer::NotLeader,
+        Ask::ReadIndex { vote } => {
+            if let Some((index, term)) = rounds::acknowledged(core, from, vote).await {
+                return Answer::ReadIndex { index, term };
+            }
             let deadline = Instant::now() + core.round_timeout();
             match core.rounds().confirm(deadline).await {
                 Ok(round) if round.leader == core.node_id() => {
