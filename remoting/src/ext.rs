@@ -9,6 +9,9 @@ use std::fmt;
 /// Most fields that one header may carry; peers use about twenty.
 pub const MAX_EXT_FIELDS: usize = 1024;
 
+/// Fields for which there is room at once.
+const FEW: usize = 8;
+
 /// Ordered map from field name to value, both text. A name that is set twice keeps the last value.
 #[derive(Clone, Default)]
 pub struct ExtFields {
@@ -33,6 +36,11 @@ impl ExtFields {
     /// No fields.
     pub const fn new() -> Self {
         Self { text: String::new(), entries: Vec::new() }
+    }
+
+    /// No fields, and room for a few whose names and values take so many bytes.
+    pub(crate) fn with_room(text_bytes: usize) -> Self {
+        Self { text: String::with_capacity(text_bytes), entries: Vec::with_capacity(FEW) }
     }
 
     /// Number of fields.

@@ -8,6 +8,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
+use crate::prepared::{Halves, Prepared};
 use crate::{HeaderKind, RemotingCommand, header};
 
 /// Bytes of the length word, which the length does not count.
@@ -163,21 +164,57 @@ impl FrameCodec {
                 1
             }
         };
-        let header = dst.len() - header_start;
+        let words = self.words(type_byte, dst.len() - header_start, command.body.len())?;
+        dst[start..][..words.len()].copy_from_slice(&words);
+        dst.extend_from_slice(&command.body);
+        Ok(())
+    }
+
+    /// Appends the frame of a prepared response to the request with this id and header kind; on an
+    /// error `dst` is as before.
+    pub fn encode_prepared(
+        &self,
+        response: &Prepared,
+        opaque: i32,
+        kind: HeaderKind,
+        body: &[u8],
+        dst: &mut BytesMut,
+    ) -> Result<(), FrameError> {
+        let Halves { before, after } = response.halves(kind);
+        let (mut digits, big_endian) = (itoa::Buffer::new(), opaque.to_be_bytes());
+        let (type_byte, id) = match kind {
+            HeaderKind::Json => (0, digits.format(opaque).as_bytes()),
+            HeaderKind::Binary => (1, &big_endian[..]),
+        };
+        let words = self.words(type_byte, before.len() + id.len() + after.len(), body.len())?;
+        for part in [&words[..], &before[..], id, &after[..], body] {
+            dst.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    /// The words before a header of this type and length and a body of this length, if all that
+    /// is within the limits.
+    fn words(
+        &self,
+        type_byte: u32,
+        header: usize,
+        body: usize,
+    ) -> Result<[u8; LENGTH_WORD_BYTES + HEADER_WORD_BYTES], FrameError> {
         let header_limit = self.limits.max_header_bytes.min(HEADER_LENGTH_MAX_BYTES);
         if header > header_limit {
             return Err(FrameError::HeaderTooLarge { bytes: header, limit: header_limit });
         }
-        let whole = dst.len() - start + command.body.len();
+        let whole = LENGTH_WORD_BYTES + HEADER_WORD_BYTES + header + body;
         let limit = self.limits.max_frame_bytes.min(u32::MAX as usize);
         if whole > limit {
             return Err(FrameError::TooLarge { bytes: whole, limit });
         }
         let (length, header) = ((whole - LENGTH_WORD_BYTES) as u32, header as u32);
-        dst[start..][..4].copy_from_slice(&length.to_be_bytes());
-        dst[start + 4..][..4].copy_from_slice(&(type_byte << 24 | header).to_be_bytes());
-        dst.extend_from_slice(&command.body);
-        Ok(())
+        let mut words = [0; LENGTH_WORD_BYTES + HEADER_WORD_BYTES];
+        words[..4].copy_from_slice(&length.to_be_bytes());
+        words[4..].copy_from_slice(&(type_byte << 24 | header).to_be_bytes());
+        Ok(words)
     }
 }
 

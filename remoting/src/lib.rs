@@ -10,6 +10,7 @@
 //! | [`broker`] | the typed headers of a broker's other calls |
 //! | [`namesrv`] | the typed headers of the name server's calls; [`body`] their bodies: registrations, routes, lists |
 //! | [`message`] | the stored message, its properties, ids, flags and batches (pure, shared by broker and clients) |
+//! | [`prepared`] | a response that is given again and again, its header written once |
 //! | [`connection`] | one TCP connection in both directions: pairs responses with requests, bounds what is in flight |
 //! | [`server`] | [`serve`]: accepts connections and hands requests to a [`Handler`] |
 //! | [`client`] | [`Client`]: one connection per address, reconnecting, with definite and unknown failures told apart |
@@ -33,6 +34,7 @@ mod header;
 pub mod language;
 pub mod message;
 pub mod namesrv;
+pub mod prepared;
 pub mod pull;
 pub mod send;
 pub mod server;
@@ -44,4 +46,5 @@ pub use connection::{Connection, Handler, Reply};
 pub use ext::ExtFields;
 pub use frame::{FrameCodec, FrameError, FrameLimits};
 pub use language::Language;
+pub use prepared::Prepared;
 pub use server::{ServerLimits, serve};

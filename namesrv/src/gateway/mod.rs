@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use signpost_remoting::connection::{CloseReason, Ended};
 use signpost_remoting::{
-    Connection, ExtFields, Handler, RemotingCommand, Reply, request, response,
+    Connection, ExtFields, Handler, Prepared, RemotingCommand, Reply, request, response,
 };
 use tokio::time::Instant;
 
@@ -60,6 +60,8 @@ struct Shared {
     body_bytes_max: usize,
     /// When a peer that sent what is no frame was told of last.
     told_of_no_frame: Mutex<Option<Instant>>,
+    /// The success of a local read.
+    found_locally: Arc<Prepared>,
 }
 
 impl Gateway {
@@ -73,7 +75,17 @@ impl Gateway {
             notices::spawn(&service);
         }
         let told_of_no_frame = Mutex::default();
-        Self(Arc::new(Shared { service, config, registrations, body_bytes_max, told_of_no_frame }))
+        let found_locally =
+            Prepared::new(&reading::local(done())).expect("short and of small numbers");
+        let found_locally = Arc::new(found_locally);
+        Self(Arc::new(Shared {
+            service,
+            config,
+            registrations,
+            body_bytes_max,
+            told_of_no_frame,
+            found_locally,
+        }))
     }
 
     /// Such a connection gets no answer, for nobody knows what it asked: a registration over the
@@ -141,6 +153,10 @@ impl Handler for Gateway {
             Reply::Now(answer) => {
                 tally.answered(from, code, Some(answer.code));
                 Reply::Now(answer)
+            }
+            Reply::Prepared(answer, body) => {
+                tally.answered(from, code, Some(answer.code()));
+                Reply::Prepared(answer, body)
             }
             Reply::Later(answer) => {
                 let (tally, begun) = (Arc::clone(tally), Instant::now());

@@ -37,7 +37,7 @@ impl Shared {
     }
 
     /// Is it known without asking anybody that a read will be local?
-    fn answers_locally(&self) -> bool {
+    pub(super) fn answers_locally(&self) -> bool {
         match self.config.reads {
             RemotingReads::Linearizable => false,
             RemotingReads::Local => true,
@@ -61,11 +61,14 @@ impl Shared {
 
     fn look_locally(&self, look: impl FnOnce(&Self, &View) -> RemotingCommand) -> RemotingCommand {
         match self.service.reads().look(|view| look(self, view)) {
-            Ok(mut answer) => {
-                answer.ext.insert(CONSISTENCY_FIELD, "local");
-                answer
-            }
+            Ok(answer) => local(answer),
             Err(error) => failed(&error),
         }
     }
+}
+
+/// Says of an answer that it was read locally.
+pub(super) fn local(mut answer: RemotingCommand) -> RemotingCommand {
+    answer.ext.insert(CONSISTENCY_FIELD, "local");
+    answer
 }

@@ -28,7 +28,7 @@ use super::{
     Cause, CloseReason, Connection, ConnectionLimits, Ended, Handler, InvokeError, Outgoing, Reply,
     Stop,
 };
-use crate::{FrameCodec, FrameError, HeaderKind, RemotingCommand, response};
+use crate::{FrameCodec, FrameError, HeaderKind, Prepared, RemotingCommand, response};
 
 /// What one read asks for at first; doubled while reads fill it, up to the maximum.
 const READ_MIN_BYTES: usize = 1024;
@@ -270,6 +270,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
         self.owed += usize::from(!asked.oneway);
         match self.handler.request(&self.connection, request) {
             Reply::Now(answer) => self.answer(asked, answer),
+            Reply::Prepared(answer, body) => self.answer_prepared(asked, &answer, &body),
             Reply::Later(future) => self.answers.push(Answer { asked, future }),
             Reply::Nothing => {}
         }
@@ -280,18 +281,33 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             return;
         }
         answer.mark_response_to(asked.opaque, asked.header);
-        if let Err(error) = self.put(&answer) {
-            tracing::warn!(peer = %self.connection.peer(), code = answer.code, %error, "an answer cannot be sent");
+        let put = self.put(&answer);
+        self.answered(asked, answer.code, put);
+    }
+
+    fn answer_prepared(&mut self, asked: Asked, answer: &Prepared, body: &[u8]) {
+        if asked.oneway {
+            return;
+        }
+        let Asked { opaque, header, .. } = asked;
+        let put = self.queue(|codec, to| codec.encode_prepared(answer, opaque, header, body, to));
+        self.answered(asked, answer.code(), put);
+    }
+
+    /// An answer with this code was put into the outbox, or could not be: then it says so instead.
+    fn answered(&mut self, asked: Asked, mut code: i32, put: Result<(), FrameError>) {
+        if let Err(error) = put {
+            tracing::warn!(peer = %self.connection.peer(), code, %error, "an answer cannot be sent");
             let mut instead = RemotingCommand::error(response::SYSTEM_ERROR, error.to_string());
             instead.mark_response_to(asked.opaque, asked.header);
-            answer.code = instead.code;
+            code = instead.code;
             if let Err(error) = self.put(&instead) {
                 self.end(CloseReason::Failed(error.to_string()));
                 return;
             }
         }
         self.owed -= 1;
-        self.last_answer_code = Some(answer.code);
+        self.last_answer_code = Some(code);
     }
 
     fn send(&mut self, outgoing: Outgoing) {
@@ -315,8 +331,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
     }
 
     fn put(&mut self, command: &RemotingCommand) -> Result<(), FrameError> {
+        self.queue(|codec, outbox| codec.encode_into(command, outbox))
+    }
+
+    fn queue(
+        &mut self,
+        write: impl FnOnce(&FrameCodec, &mut BytesMut) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
         let before = self.outbox.len();
-        self.codec.encode_into(command, &mut self.outbox)?;
+        write(&self.codec, &mut self.outbox)?;
         self.queued_total += (self.outbox.len() - before) as u64;
         Ok(())
     }

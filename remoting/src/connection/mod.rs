@@ -15,11 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::{FrameLimits, RemotingCommand};
+use crate::{FrameLimits, Prepared, RemotingCommand};
 
 pub use call::{Cause, InvokeError};
 pub use ended::{CloseReason, Ended};
@@ -49,6 +50,8 @@ pub trait Handler: Send + Sync + 'static {
 pub enum Reply {
     /// The answer, at once.
     Now(RemotingCommand),
+    /// The same with a header that is written already, and this body.
+    Prepared(Arc<Prepared>, Bytes),
     /// The answer, in a while; answers may overtake each other.
     Later(Pin<Box<dyn Future<Output = Option<RemotingCommand>> + Send>>),
     /// None, ever: the peer waits in vain unless its request was one-way.

@@ -13,6 +13,9 @@ use crate::{ExtFields, FrameError, HeaderKind, Language, RemotingCommand};
 /// Bytes up to and with the remark's length.
 const FIXED_BYTES: usize = 17;
 
+/// Where a header has its id.
+pub(crate) const ID_AT: usize = 5;
+
 /// Appends the header of a command; fails when a number or a name is too large for the layout.
 pub(crate) fn encode(command: &RemotingCommand, dst: &mut BytesMut) -> Result<(), FrameError> {
     let narrow = |number: i32, what| i16::try_from(number).map_err(|_| FrameError::NotBinary(what));

@@ -18,6 +18,13 @@ use crate::{ExtFields, FrameError, HeaderKind, Language, RemotingCommand};
 
 /// Appends the header of a command.
 pub(crate) fn encode(command: &RemotingCommand, dst: &mut BytesMut) {
+    encode_before_id(command, dst);
+    put_number(dst, "", command.opaque);
+    encode_after_id(command, dst);
+}
+
+/// The part of it before its id.
+pub(crate) fn encode_before_id(command: &RemotingCommand, dst: &mut BytesMut) {
     put_number(dst, "{\"code\":", command.code);
     if !command.ext.is_empty() {
         dst.put_slice(b",\"extFields\":{");
@@ -34,7 +41,11 @@ pub(crate) fn encode(command: &RemotingCommand, dst: &mut BytesMut) {
     put_number(dst, ",\"flag\":", command.flag);
     dst.put_slice(b",\"language\":\"");
     dst.put_slice(command.language.name().as_bytes());
-    put_number(dst, "\",\"opaque\":", command.opaque);
+    dst.put_slice(b"\",\"opaque\":");
+}
+
+/// The part after its id.
+pub(crate) fn encode_after_id(command: &RemotingCommand, dst: &mut BytesMut) {
     if let Some(remark) = &command.remark {
         dst.put_slice(b",\"remark\":");
         put_string(dst, remark);

@@ -9,6 +9,9 @@ use super::json::language;
 use crate::ext::MAX_EXT_FIELDS;
 use crate::{ExtFields, HeaderKind, Language, RemotingCommand};
 
+/// Room that is taken at once for the text of a header's fields; more grows as it is read.
+const ROOM_MAX_BYTES: usize = 512;
+
 /// Reads a header, or declines it; the body is left empty.
 pub(super) fn decode(header: &[u8]) -> Option<RemotingCommand> {
     let mut scan = Scan { text: std::str::from_utf8(header).ok()?, at: 0 };
@@ -58,7 +61,8 @@ impl<'h> Scan<'h> {
     }
 
     fn fields(&mut self) -> Option<ExtFields> {
-        let mut fields = ExtFields::new();
+        // The rest of the header is longer than all of their text.
+        let mut fields = ExtFields::with_room((self.text.len() - self.at).min(ROOM_MAX_BYTES));
         self.object(|key, scan| {
             fields.insert(key, scan.scalar()?);
             (fields.len() <= MAX_EXT_FIELDS).then_some(())
