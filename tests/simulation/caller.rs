@@ -7,16 +7,16 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{HeaderMap, Method, Request, header};
+use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 pub(crate) use signpost_chaos::ask::{Ask, Reply};
 use signpost_client::types::headers;
 use signpost_raft::machine::NodeId;
 use tokio::time::timeout;
-use turmoil::net::TcpStream;
 
-use crate::cluster::{HTTP_PORT, host};
+use crate::cluster::{ADMIN_TOKEN, http_address};
+use crate::world::stream::Nic;
 
 /// How long a connection may take to come up.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -25,12 +25,16 @@ const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_millis(300);
 
 /// The connections of one client.
-#[derive(Default)]
 pub(crate) struct Caller {
+    nic: Nic,
     open: BTreeMap<NodeId, SendRequest<Full<Bytes>>>,
 }
 
 impl Caller {
+    pub(crate) fn new(nic: Nic) -> Caller {
+        Caller { nic, open: BTreeMap::new() }
+    }
+
     /// Asks a replica, which is told to answer within `patience`.
     pub(crate) async fn ask(&mut self, replica: NodeId, ask: &Ask, patience: Duration) -> Reply {
         let mut sender = match self.connection(replica).await {
@@ -40,9 +44,11 @@ impl Caller {
         let request = Request::builder()
             .method(&ask.method)
             .uri(&ask.path)
-            .header(header::HOST, host(replica))
+            .header(header::HOST, http_address(replica))
             .header(header::CONTENT_TYPE, "application/json")
-            .header(headers::DEADLINE_MS, patience.as_millis().to_string());
+            .header(headers::DEADLINE_MS, patience.as_millis().to_string())
+            // Only the operator's calls need it.
+            .header(header::AUTHORIZATION, format!("Bearer {ADMIN_TOKEN}"));
         let body = ask.body.as_ref().map(Value::to_string).unwrap_or_default();
         let request = request.body(Full::new(Bytes::from(body))).expect("well-formed");
         let exchange = async {
@@ -68,7 +74,7 @@ impl Caller {
             return Ok(sender);
         }
         let dial = async {
-            let stream = TcpStream::connect((host(replica), HTTP_PORT)).await?;
+            let stream = self.nic.dial(&http_address(replica)).await?;
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             // Ends with the connection; whoever waits for an answer is told by then.
             tokio::spawn(connection);

@@ -2,6 +2,7 @@
 //! reads at any replica, and notes what it was told.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use signpost_namesrv::routes::command::{
     BrokerKey, Claim, DataVersion, Door, Patch, QueueConfig, Register, RouteCommand, Unregister,
 };
 use signpost_raft::machine::{Index, NodeId};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::caller::{Caller, Reply};
-use crate::cluster::NODES;
+use crate::cluster::Members;
 use crate::random::Random;
 use crate::requests;
+use crate::world::stream::Nic;
 use signpost_chaos::history::{Answer, Call, Heartbeat, Operation, Outcome, Read, What};
 
 /// How long a replica may take to answer.
@@ -33,17 +35,59 @@ const LEASE_TTL_MS: u64 = 600;
 /// How long a broker is silent at times, while its client goes on.
 const SILENCE: Duration = Duration::from_millis(2_500);
 
-/// What all clients of a run were told.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct History(Arc<Mutex<Vec<Operation>>>);
+/// What all clients of a run share: what they were told, the time, and whom they may ask.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inner>);
 
-impl History {
+struct Inner {
+    members: Members,
+    nic: Nic,
+    began: Instant,
+    latest: Mutex<Duration>,
+    told: Mutex<Vec<Operation>>,
+    silences: AtomicU64,
+}
+
+impl Shared {
+    /// Called on the clients' host when its clock begins, with the world's.
+    pub(crate) fn new(members: Members, nic: Nic, began: Instant) -> Shared {
+        Shared(Arc::new(Inner {
+            members,
+            nic,
+            began,
+            latest: Mutex::default(),
+            told: Mutex::default(),
+            silences: AtomicU64::new(0),
+        }))
+    }
+
+    pub(crate) fn nic(&self) -> Nic {
+        self.0.nic.clone()
+    }
+
+    pub(crate) fn members(&self) -> Vec<NodeId> {
+        self.0.members.all()
+    }
+
+    /// The virtual time. No two askers get the same: what one thread did in one millisecond is told
+    /// apart by nanoseconds, so that the checkers know what came first.
+    pub(crate) fn now(&self) -> Duration {
+        let mut latest = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = self.0.began.elapsed().max(*latest + Duration::from_nanos(1));
+        *latest
+    }
+
     fn add(&self, operation: Operation) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(operation);
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner).push(operation);
     }
 
     pub(crate) fn take(&self) -> Vec<Operation> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How often a broker fell silent.
+    pub(crate) fn silences(&self) -> u64 {
+        self.0.silences.load(Ordering::Relaxed)
     }
 }
 
@@ -52,7 +96,7 @@ pub(crate) struct Client {
     id: u64,
     random: Random,
     caller: Caller,
-    history: History,
+    shared: Shared,
     replica: NodeId,
     /// The broker's claim: of its latest write.
     claim: Claim,
@@ -68,12 +112,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(id: u64, seed: u64, history: History) -> Client {
+    pub(crate) fn new(id: u64, seed: u64, shared: Shared) -> Client {
         Client {
             id,
             random: Random::fork(seed, 100 + id),
-            caller: Caller::default(),
-            history,
+            caller: Caller::new(shared.nic()),
+            shared,
             replica: 1,
             claim: Claim { incarnation: 1, seq: 0 },
             epoch: None,
@@ -87,10 +131,9 @@ impl Client {
 
     /// Works until this virtual time.
     pub(crate) async fn work(mut self, until: Duration) {
-        while now() < until {
+        while self.shared.now() < until {
             if self.random.percent(60) {
-                let nodes: Vec<NodeId> = NODES.collect();
-                self.replica = *self.random.pick(&nodes);
+                self.replica = *self.random.pick(&self.shared.members());
             }
             let call = self.choose();
             self.call(call, PATIENCE).await;
@@ -105,10 +148,10 @@ impl Client {
         let register = self.register();
         let mut patience = 0;
         loop {
-            if now() >= registered_by {
+            if self.shared.now() >= registered_by {
                 return false;
             }
-            self.replica = self.replica % NODES.count() as NodeId + 1;
+            self.replica = *self.random.pick(&self.shared.members());
             // Idempotent: each try is the same write.
             let call = Call::Write(RouteCommand::Register(register.clone()));
             if self.call(call, Duration::from_millis(300)).await {
@@ -117,7 +160,7 @@ impl Client {
             patience += 1;
             sleep(Duration::from_millis(10 * patience.min(10))).await;
         }
-        for replica in NODES {
+        for replica in self.shared.members() {
             self.replica = replica;
             let topics = TOPICS.map(|topic| What::Route(topic.into()));
             let keys = KEYS.map(|key| What::Kv(NAMESPACE.into(), key.into()));
@@ -125,7 +168,7 @@ impl Client {
                 let read = Read { what, linearizable: true, min_index: None, after: None };
                 // A connection that a partition has stalled must be found out first.
                 while !self.call(Call::Read(read.clone()), PATIENCE).await {
-                    if now() >= read_by {
+                    if self.shared.now() >= read_by {
                         return false;
                     }
                 }
@@ -136,15 +179,16 @@ impl Client {
 
     fn choose(&mut self) -> Call {
         if let Some(register) = self.retry.take()
-            && now() >= self.silent_until
+            && self.shared.now() >= self.silent_until
             && self.random.percent(50)
         {
             return Call::Write(RouteCommand::Register(register));
         }
         if self.random.percent(1) {
-            self.silent_until = now() + SILENCE;
+            self.silent_until = self.shared.now() + SILENCE;
+            self.shared.0.silences.fetch_add(1, Ordering::Relaxed);
         }
-        let silent = now() < self.silent_until;
+        let silent = self.shared.now() < self.silent_until;
         match (self.random.below(100), self.epoch) {
             (0..35, _) => Call::Read(self.read(true)),
             (35..50, _) => Call::Read(self.read(false)),
@@ -251,13 +295,14 @@ impl Client {
     /// Makes a call and notes what came of it. Answers whether it was done.
     async fn call(&mut self, call: Call, patience: Duration) -> bool {
         let ask = requests::of(&call);
-        let (replica, began) = (self.replica, now());
+        let (replica, began) = (self.replica, self.shared.now());
         let reply = self.caller.ask(replica, &ask, patience).await;
         let outcome = judge(&call, reply);
-        let operation = Operation { client: self.id, replica, began, ended: now(), call, outcome };
+        let operation =
+            Operation { client: self.id, replica, began, ended: self.shared.now(), call, outcome };
         self.learn(&operation);
         let done = matches!(operation.outcome, Outcome::Answered(_));
-        self.history.add(operation);
+        self.shared.add(operation);
         done
     }
 
@@ -294,10 +339,6 @@ impl Client {
             _ => {}
         }
     }
-}
-
-fn now() -> Duration {
-    turmoil::sim_elapsed().expect("called by a client of the simulation")
 }
 
 fn judge(call: &Call, reply: Reply) -> Outcome {

@@ -95,6 +95,8 @@ struct State {
     capacity_bytes: Option<u64>,
     failing_write: Option<u64>,
     failing_sync: Option<u64>,
+    /// Writes and syncs that failed because they were to.
+    failures: u64,
     sync_latency: Option<RangeInclusive<Duration>>,
     history: Option<Vec<Step>>,
     marks: Marks,
@@ -205,6 +207,20 @@ impl SimulatedDisk {
         state.failing_sync = Some(state.syncs + nth);
     }
 
+    /// Lets writes and syncs work again that were to fail. What a failed sync has lost stays lost.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.failing_write = None;
+        state.failing_sync = None;
+        state.capacity_bytes = None;
+    }
+
+    /// The number of writes and syncs that failed because they were to, or for want of room.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.state().failures
+    }
+
     /// Bounds the bytes of all rows together; a write beyond it fails as on a full disk.
     pub fn set_capacity_bytes(&self, capacity_bytes: Option<u64>) {
         self.state().capacity_bytes = capacity_bytes;
@@ -277,6 +293,7 @@ impl State {
         self.check()?;
         self.tried += 1;
         if self.failing_write == Some(self.tried) {
+            self.failures += 1;
             return Err(io::Error::other("input/output error on a write (simulated)"));
         }
         Ok(())
@@ -291,6 +308,7 @@ impl State {
         let freed_bytes = self.rows.get(&key).map_or(0, |value| row_bytes(&key.1, value));
         let used_bytes = self.used_bytes - freed_bytes + added_bytes;
         if added_bytes > 0 && self.capacity_bytes.is_some_and(|capacity| used_bytes > capacity) {
+            self.failures += 1;
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 "no space left on device (simulated)",
@@ -378,6 +396,7 @@ impl Disk for SimulatedDisk {
             let mut state = disk.state();
             state.check()?;
             if fails {
+                state.failures += 1;
                 // As a failed writeback does: readable still, but no later sync will save it.
                 drop(state.take_unsynced(upto));
                 return Err(io::Error::other("input/output error on a sync (simulated)"));

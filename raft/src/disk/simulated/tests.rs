@@ -74,6 +74,21 @@ async fn it_fails_when_it_was_told_to_and_what_failed_is_never_durable() {
 }
 
 #[tokio::test]
+async fn a_healed_disk_fails_no_more_and_remembers_that_it_did() {
+    let disk = SimulatedDisk::new(1);
+    disk.fail_write(1);
+    assert!(disk.put(Table::Log, &[1], b"").is_err());
+    disk.fail_write(1);
+    disk.fail_sync(1);
+    disk.set_capacity_bytes(Some(10));
+    disk.heal();
+    put(&disk, 2);
+    disk.sync().await.expect("synced");
+    assert_eq!(disk.failures(), 1);
+    assert_eq!(disk.crash(Loss::Lost).failures(), 0, "what is found is another disk");
+}
+
+#[tokio::test]
 async fn it_fills_up_and_removing_makes_room() {
     let disk = SimulatedDisk::new(1);
     disk.set_capacity_bytes(Some(250));
