@@ -34,7 +34,7 @@ const HISTORY: &str = "SIGNPOST_HISTORY";
 /// How long clients work and faults strike.
 const WORK: Duration = Duration::from_secs(60);
 
-const TICK: Duration = Duration::from_millis(1);
+const TICKS_MS: [u64; 3] = [1, 2, 2];
 
 const LOOK_EVERY_MS: u128 = 20;
 
@@ -90,7 +90,8 @@ impl Running {
     fn start(seed: u64) -> Result<Running, String> {
         let mut random = Random::fork(seed, 0);
         let latency_us = *random.pick(&[(100, 3_000), (500, 10_000), (1_000, 30_000)]);
-        let mut world = World::new(Random::fork(seed, 5), TICK, latency_us);
+        let tick = Duration::from_millis(*random.pick(&TICKS_MS));
+        let mut world = World::new(Random::fork(seed, 5), tick, latency_us);
         let cluster = Cluster::start(&mut world, seed)?;
         let (members, known) = (cluster.members().clone(), Arc::new(OnceLock::new()));
         let tell = Arc::clone(&known);

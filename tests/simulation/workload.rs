@@ -23,6 +23,9 @@ use signpost_chaos::history::{Answer, Call, Heartbeat, Operation, Outcome, Read,
 /// How long a replica may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A run's clients are in a hurry or not, all of them.
+const PAUSES_MS: [u64; 3] = [10, 40, 80];
+
 /// Shared by all clients, so that they conflict.
 const TOPICS: [&str; 5] = ["topic-a", "topic-b", "topic-c", "topic-d", "topic-e"];
 const KEYS: [&str; 3] = ["key-a", "key-b", "key-c"];
@@ -109,6 +112,8 @@ pub(crate) struct Client {
     modified: BTreeMap<String, Index>,
     values: u64,
     silent_until: Duration,
+    /// Between two calls, at most.
+    pause_ms: u64,
 }
 
 impl Client {
@@ -126,6 +131,7 @@ impl Client {
             modified: BTreeMap::new(),
             values: 0,
             silent_until: Duration::ZERO,
+            pause_ms: *Random::fork(seed, 6).pick(&PAUSES_MS),
         }
     }
 
@@ -137,7 +143,7 @@ impl Client {
             }
             let call = self.choose();
             self.call(call, PATIENCE).await;
-            sleep(self.random.millis(0, 10)).await;
+            sleep(self.random.millis(0, self.pause_ms)).await;
         }
     }
 

@@ -341,7 +341,9 @@ impl Faults {
                     Kind::FailingSync => disk.fail_sync(nth),
                     _ => disk.set_capacity_bytes(Some(disk.size_bytes() + 50 * nth)),
                 });
-                Undo::Heal(victim, self.loss())
+                // What a failed sync was to save is lost, so nothing written after it may be kept.
+                let lost = kind == Kind::FailingSync;
+                Undo::Heal(victim, if lost { Loss::Lost } else { self.loss() })
             }
         };
         (Course::Holds, undo)

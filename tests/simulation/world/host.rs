@@ -16,9 +16,6 @@ use super::net::HostId;
 /// moved. Otherwise its clock passes every millisecond.
 const JUMP: u64 = 20;
 
-/// So often a host yields after a jump for its timers to fire and those whom they wake to run.
-const YIELDS: usize = 4;
-
 const USUAL_RATE: u64 = 1000;
 
 pub(super) struct Host {
@@ -117,22 +114,24 @@ impl Life {
     fn run(&mut self) -> Option<Ended> {
         let until_ms = self.clock_us / 1000;
         let behind_ms = until_ms - self.ran_ms;
-        if behind_ms == 0 && self.woken.is_empty() {
+        if behind_ms == 0 {
             return None;
         }
         if !self.timers_first {
             self.woken.drain(..).for_each(Waker::wake);
         }
-        if behind_ms > JUMP {
+        let jumps = behind_ms > JUMP;
+        if jumps {
+            // The clock moves before anything else runs, and all at once.
             self.runtime.block_on(async {
-                // The clock moves before anything else runs, and all at once.
                 advance(Duration::from_millis(behind_ms)).await;
-                for _ in 0..YIELDS {
-                    yield_now().await;
-                }
+                settle().await;
             });
         }
         self.woken.drain(..).for_each(Waker::wake);
+        if jumps {
+            self.runtime.block_on(settle());
+        }
         self.ran_ms = until_ms;
         let until = self.began + Duration::from_millis(until_ms);
         self.runtime.block_on(async {
@@ -142,5 +141,12 @@ impl Life {
                 () = sleep_until(until) => None,
             }
         })
+    }
+}
+
+/// Lets timers fire that are due, and those run whom they wake.
+async fn settle() {
+    for _ in 0..4 {
+        yield_now().await;
     }
 }
