@@ -25,10 +25,10 @@ use uuid::Uuid;
 
 use crate::logs;
 use crate::network::{ClientListener, PeerListener, SimulatedNetwork};
-use crate::random::Random;
 use crate::world::stream::Nic;
 use crate::world::{Death, Ended, World};
 use signpost_chaos::checks::convergence::Standing;
+use signpost_chaos::random::Random;
 
 /// The founders.
 const FOUNDERS: RangeInclusive<NodeId> = 1..=3;

@@ -40,7 +40,6 @@ mod faults;
 mod logs;
 mod network;
 mod operator;
-mod random;
 mod report;
 mod requests;
 mod run;

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use crate::cluster::{Cluster, ELECTION_MAX};
 use crate::faults::{Faults, Stage};
 use crate::logs;
-use crate::random::Random;
 use crate::report::Report;
 use crate::workload::{Client, Shared};
 use crate::world::World;
@@ -22,6 +21,7 @@ use signpost_chaos::checks::convergence::{Rest, is_uniform};
 use signpost_chaos::checks::truth::Truth;
 use signpost_chaos::checks::{self, Evidence, Violation, agreement};
 use signpost_chaos::history::{Call, Operation, Outcome};
+use signpost_chaos::random::Random;
 
 const CLIENTS: u64 = 5;
 

@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::caller::{Caller, Reply};
 use crate::cluster::Members;
-use crate::random::Random;
 use crate::requests;
 use crate::world::stream::Nic;
 use signpost_chaos::history::{Answer, Call, Heartbeat, Operation, Outcome, Read, What};
+use signpost_chaos::random::Random;
 
 /// How long a replica may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -9,8 +9,8 @@ use signpost_remoting::namesrv::{
 };
 use signpost_remoting::{ExtFields, HeaderKind, RemotingCommand, request};
 
-use super::random::Random;
 use super::sides::Wire;
+use signpost_chaos::random::Random;
 
 /// A master and its slaves. They have the same topics, as slaves copy them.
 pub(crate) struct Group {

@@ -9,8 +9,8 @@ use signpost_remoting::{ExtFields, RemotingCommand, request, response};
 use super::answer::Answer;
 use super::brokers::{Group, kinds};
 use super::differences::Difference;
-use super::random::Random;
 use super::sides::{Sides, Wire};
+use signpost_chaos::random::Random;
 
 /// So few brokers may be down at a time that nobody takes it for a cut network.
 const DOWN_MAX: usize = 3;

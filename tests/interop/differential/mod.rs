@@ -20,9 +20,6 @@ mod answer;
 mod brokers;
 mod differences;
 mod game;
-#[path = "../../simulation/random.rs"]
-#[expect(dead_code, reason = "shared with a suite that needs all of it")]
-mod random;
 mod sides;
 mod tools;
 
@@ -32,7 +29,6 @@ use std::net::SocketAddr;
 use signpost_remoting::request;
 
 use self::game::Game;
-use self::random::Random;
 use self::sides::Sides;
 use crate::stock::Version;
 use crate::stock::name_server::NameServer;
@@ -41,6 +37,7 @@ use crate::support::http;
 use crate::support::logs;
 use crate::support::process::Process;
 use crate::support::wait::until;
+use signpost_chaos::random::Random;
 
 /// Names the seed of a run.
 pub(crate) const SEED_VARIABLE: &str = "SIGNPOST_DIFFERENTIAL_SEED";

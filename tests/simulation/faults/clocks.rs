@@ -9,7 +9,7 @@ use std::time::Duration;
 use signpost_raft::machine::NodeId;
 
 use super::Stage;
-use crate::random::Random;
+use signpost_chaos::random::Random;
 
 const USUAL: u64 = 1_000;
 const RATES: [u64; 4] = [900, 990, 1_010, 1_100];

@@ -11,9 +11,9 @@ use signpost_raft::machine::NodeId;
 use super::Stage;
 use crate::logs;
 use crate::operator;
-use crate::random::Random;
 use crate::run::CLIENTS_HOST;
 use crate::world::Death;
+use signpost_chaos::random::Random;
 
 /// So many of a hundred runs have one.
 const RUNS_PERCENT: u64 = 50;

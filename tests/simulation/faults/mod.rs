@@ -24,11 +24,11 @@ use self::kind::Kind;
 use self::members::Replacement;
 use crate::cluster::Cluster;
 use crate::operator;
-use crate::random::Random;
 use crate::run::CLIENTS_HOST;
 use crate::workload::Shared;
 use crate::world::net::{HostId, Link};
 use crate::world::{Death, Ended, World};
+use signpost_chaos::random::Random;
 
 /// Between two faults; short enough, at times, to strike again before the cluster has recovered.
 const GAP_MS: (u64, u64) = (50, 1_200);

@@ -23,9 +23,9 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::random::Random;
 use host::Host;
 use net::{HostId, Net};
+use signpost_chaos::random::Random;
 use stream::Nic;
 
 /// The host that runs now, for whoever wants to know whose words these are.

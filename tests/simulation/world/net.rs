@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::stream::{Nic, Stream};
-use crate::random::Random;
+use signpost_chaos::random::Random;
 
 /// The number of a host.
 pub(crate) type HostId = u64;

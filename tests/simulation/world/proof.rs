@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::net::HostId;
 use super::stream::Nic;
 use super::{Death, Ended, World};
-use crate::random::Random;
+use signpost_chaos::random::Random;
 
 const SERVER: HostId = 1;
 const CLIENT: HostId = 2;
