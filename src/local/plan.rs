@@ -124,6 +124,9 @@ impl Plan {
                 ("--advertise", address),
                 ("--data-dir", self.dir_of(name).display().to_string()),
                 ("--segment-size", "64MiB".to_owned()),
+                // Whoever tries it out may have a disk that is full of other things.
+                ("--disk-clean-above", "1".to_owned()),
+                ("--disk-refuse-above", "1".to_owned()),
             ],
         )
     }
