@@ -259,9 +259,12 @@ impl SnapshotStore {
         let data = if data.chunks.is_on(disk) { data } else { self.copy(data).await? };
         let pointer =
             Pointer { number: data.chunks.number(), meta: meta.into(), header: data.header };
+        // From here on the pointer may be found on the disk, also when this is given up in the middle
+        // (a replica that stops): its chunks must stay. Should it not be there, the next opening
+        // removes them.
+        data.chunks.set_obsolete(false);
         put_meta(&**disk, Meta::Snapshot, &pointer)?;
         flusher.sync().await?;
-        data.chunks.set_obsolete(false);
         if let Some((_, former)) = lock(current).replace((meta.clone(), data)) {
             former.chunks.set_obsolete(true);
         }

@@ -13,6 +13,7 @@ use crate::disk::simulated::{Loss, SimulatedDisk};
 use crate::machine::Machine;
 use crate::store::journal::{Journal, JournalRecord};
 use crate::store::machine::MachineStore;
+use crate::store::record::Meta;
 use crate::store::snapshot::{CHUNK_BYTES_MAX, SnapshotHeader};
 use crate::store::{Store, lock};
 use crate::types::{SnapshotMeta, log_id};
@@ -90,6 +91,29 @@ async fn applies_go_on_while_a_snapshot_is_built_and_do_not_leak_into_it() {
     let (mut follower, _) = toy::machine(&other);
     follower.install_snapshot(&built.meta, built.snapshot).await.expect("installed");
     assert_eq!(follower.machine().digest(), frozen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_stops_while_a_snapshot_becomes_current_opens_again() {
+    let disk = SimulatedDisk::new(1);
+    let (store, mut machine) = filled(&disk, 5_000).await;
+    let tables = machine.machine().digest();
+    let latency = Duration::from_millis(10);
+    disk.set_sync_latency(Some(latency..=latency));
+    let mut builder = machine.get_snapshot_builder().await;
+    let building = tokio::spawn(async move { builder.build_snapshot().await });
+    let pointed = || disk.rows().iter().any(|(_, key, _)| key == Meta::Snapshot.key());
+    until("the pointer is written", pointed).await;
+    building.abort();
+    building.await.expect_err("given up before it was durable");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    store.close().await.expect("closed");
+
+    let store = toy::open(disk.crash(Loss::Lost)).await.expect("opens");
+    let (mut found, _) = toy::machine(&store);
+    let (meta, data) = store.snapshots.current().expect("its pointer is durable");
+    found.install_snapshot(&meta, data).await.expect("its chunks are there");
+    assert_eq!(found.machine().digest(), tables);
 }
 
 #[tokio::test(start_paused = true)]
