@@ -46,7 +46,7 @@ impl Programs {
     pub(crate) fn build(targets: &[&str]) -> Self {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         command.args(["test", "--workspace", "--locked", "--features", "planted-bugs"]);
-        command.args(["--no-run", "--message-format", "json", "--lib"]);
+        command.args(["--no-run", "--message-format", "json"]);
         for target in targets {
             command.args(["--test", target]);
         }

@@ -176,6 +176,11 @@ fn planted() -> Result<(), String> {
         (Bug::AcknowledgeBeforeSync, &["agreement", "answers", "durability"][..]),
         (Bug::ReadWithoutWaiting, &["order"][..]),
         (Bug::ReadIndexWithoutQuorum, &["order"][..]),
+        (Bug::InheritedExpiryOvertakes, &["leases"][..]),
+        (Bug::DeposedLeaderAcknowledges, &["leases"][..]),
+        (Bug::AcknowledgedWhileExpiring, &["leases"][..]),
+        (Bug::SnapshotDropsEpoch, &["agreement"][..]),
+        (Bug::SnapshotIndexTooOld, &["answers"][..]),
         (Bug::MinIndexIgnoredAfterStart, &["min_index"][..]),
         (Bug::HashOrderInDigest, &["agreement"][..]),
     ];

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use signpost_raft::config::Config;
+use signpost_raft::disk::Disk;
 use signpost_raft::disk::sled::SledDisk;
 use signpost_raft::machine::NodeId;
 use signpost_raft::network::Tcp;
@@ -146,13 +147,29 @@ impl Cluster {
             }
             tokio::task::yield_now().await;
         };
-        let machine = WordMachine::default();
-        let published = machine.published.clone();
-        let replica =
-            Replica::open(config, Arc::new(disk), Arc::new(Tcp), Box::new(listener), machine)
-                .await?;
-        Ok(Node { replica, published })
+        open(config, Arc::new(disk), listener).await
     }
+
+    /// Starts one on a disk of the test's own.
+    pub(crate) async fn start_on(
+        &mut self,
+        config: Config,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Node, OpenError> {
+        let listener = self.listeners.remove(&config.node_id).expect("it was not started before");
+        open(config, disk, listener).await
+    }
+}
+
+async fn open(
+    config: Config,
+    disk: Arc<dyn Disk>,
+    listener: TcpListener,
+) -> Result<Node, OpenError> {
+    let machine = WordMachine::default();
+    let published = machine.published.clone();
+    let replica = Replica::open(config, disk, Arc::new(Tcp), Box::new(listener), machine).await?;
+    Ok(Node { replica, published })
 }
 
 /// Waits until one of the nodes leads and answers it.

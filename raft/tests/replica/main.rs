@@ -7,3 +7,4 @@ mod machine;
 mod membership;
 mod reads;
 mod snapshots;
+mod votes;
