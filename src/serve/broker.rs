@@ -144,10 +144,8 @@ mod tests {
             "--id 1",
             "--segment-size 4KiB",
             "--delay-levels 1s,0s",
-            "--topics-max 1",
             "--message-size-max 9MiB",
             "--pending-max 4KiB",
-            "--default-topic-queues 2000",
             "--retention 1h",
         ] {
             let said = config(&options(&format!("--advertise a:1 {wrong}"))).expect_err(wrong);
