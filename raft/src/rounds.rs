@@ -24,7 +24,7 @@ use crate::peer::channel::CallError;
 use crate::peer::message::{Answer, Ask};
 use crate::planted::{Bug, planted};
 use crate::shared::Core;
-use crate::types::{LogId, Vote};
+use crate::types::{LogId, State, Vote};
 
 /// Reads that may wait for a round to begin.
 const WAITING_MAX: usize = 65_536;
@@ -147,12 +147,11 @@ async fn confirm<M: Machine>(
         let (index, term) = confirm_as_leader(core, deadline).await?;
         return Ok((index, term, leader));
     }
-    let vote =
-        match timeout_at(deadline, core.raft.with_raft_state(|state| *state.vote_ref())).await {
-            Ok(Ok(vote)) => vote,
-            Ok(Err(_)) => return Err(ReadError::Stopped),
-            Err(_) => return Err(ReadError::NoQuorum),
-        };
+    let vote = match timeout_at(deadline, looked_up(core, |state| *state.vote_ref())).await {
+        Ok(Some(vote)) => vote,
+        Ok(None) => return Err(ReadError::Stopped),
+        Err(_) => return Err(ReadError::NoQuorum),
+    };
     match core.channels.ask(leader, &peer, &Ask::ReadIndex { vote }, deadline).await {
         Ok(Answer::ReadIndex { index, term }) => Ok((index, term, leader)),
         Ok(Answer::NotLeader) | Err(CallError::NotSent(_)) => Err(ReadError::NoLeader),
@@ -197,7 +196,7 @@ pub(crate) async fn acknowledged<M: Machine>(
 ) -> Option<(Index, Term)> {
     let this = core.node_id();
     // On openraft's own task: nothing that it is told meanwhile comes between vote and index.
-    let judge = core.raft.with_raft_state(move |state| {
+    let judge = looked_up(core, move |state| {
         let standing = Standing {
             vote: *state.vote_ref(),
             committed: state.local_committed().copied(),
@@ -205,7 +204,21 @@ pub(crate) async fn acknowledged<M: Machine>(
         };
         standing.acknowledged(this, asker, vote)
     });
-    judge.await.ok().flatten()
+    judge.await.flatten()
+}
+
+/// Looks at openraft's state on its own task; None: that has ended. Whoever gives this up meanwhile
+/// leaves nothing behind (openraft's own form of it logs an error then).
+async fn looked_up<M: Machine, T: Send + 'static>(
+    core: &Core<M>,
+    look: impl FnOnce(&State) -> T + Send + 'static,
+) -> Option<T> {
+    let (answer, answered) = oneshot::channel();
+    let request = move |state: &State| {
+        answer.send(look(state)).ok();
+    };
+    core.raft.external_request(request).await.ok()?;
+    answered.await.ok()
 }
 
 /// What a replica knows of its leadership at one moment.

@@ -71,6 +71,7 @@ pub(crate) type Membership = openraft::Membership<NodeId, Peer>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;
 pub(crate) type LogState = openraft::storage::LogState<TypeConfig>;
+pub(crate) type State = openraft::RaftState<TypeConfig>;
 pub(crate) type IoFlushed = openraft::storage::IOFlushed<TypeConfig>;
 
 /// The log id of an entry: in one term there is one leader, so the term says who proposed it.
