@@ -5,13 +5,16 @@
 //!
 //! ```text
 //! cargo test --test simulation                             200 seeds, each in its own process
-//! SIGNPOST_SEEDS=1000..6000 cargo test --test simulation   others: the long run
+//! SIGNPOST_SEEDS=1000..6000 cargo test --test simulation   others; this is the long run
 //! SIGNPOST_SEED=7 cargo test --test simulation             one; RUST_LOG=info shows its logs,
 //!                                                          SIGNPOST_HISTORY=FILE keeps its history
 //! cargo test --test simulation -- repeats                  is a seed the same each time?
 //! cargo test --test simulation --features planted-bugs -- planted       do the checks bite?
 //! cargo test -p signpost-chaos                             the checkers' own tests
 //! ```
+//!
+//! A seed takes about 2.7 CPU seconds in a debug build, half of them for what its clients call: 200 take
+//! five minutes on two cores, and the long run two hours.
 //!
 //! A seed repeats to the byte: one process runs one seed, on one thread, and what hash maps and tokio
 //! ask the system for (their own seeds) is answered from it, by `mad-turmoil`, which takes the place of

@@ -34,7 +34,7 @@ const HISTORY: &str = "SIGNPOST_HISTORY";
 /// How long clients work and faults strike.
 const WORK: Duration = Duration::from_secs(60);
 
-const TICKS_MS: [u64; 3] = [1, 2, 2];
+const TICKS_MS: [u64; 4] = [1, 2, 2, 2];
 
 const LOOK_EVERY_MS: u128 = 20;
 
@@ -48,9 +48,9 @@ const LAST_POWER_CUT: Duration = Duration::from_millis(59_000);
 /// Claim 10: ten election times after the last fault all is well.
 const REST_WITHIN: Duration = ELECTION_MAX.saturating_mul(10);
 
-/// And so long after, all replicas stand alike and answer linearizable reads. Longer, for what a cut
-/// has stalled must be found out first. Each run counts how long it really took.
-const REST_AT_LAST: Duration = Duration::from_secs(75);
+/// And so long after, all replicas stand alike and answer linearizable reads: longer, for a connection
+/// to a machine that lost its power must be found out first. Each run counts how long it really took.
+const REST_AT_LAST: Duration = Duration::from_secs(20);
 
 /// An operator who replaces a replica has done it so long after the last fault.
 const REPLACED_WITHIN: Duration = Duration::from_secs(30);

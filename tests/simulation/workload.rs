@@ -24,7 +24,7 @@ use signpost_chaos::random::Random;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A run's clients are in a hurry or not, all of them.
-const PAUSES_MS: [u64; 3] = [10, 60, 150];
+const PAUSES_MS: [u64; 3] = [60, 150, 300];
 
 /// Shared by all clients, so that they conflict.
 const TOPICS: [&str; 5] = ["topic-a", "topic-b", "topic-c", "topic-d", "topic-e"];
