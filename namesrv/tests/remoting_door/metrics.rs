@@ -1,7 +1,7 @@
 //! What operators see of this door.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use signpost_remoting::request as codes;
 use tokio::io::AsyncWriteExt;
@@ -62,6 +62,10 @@ impl<'w> MakeWriter<'w> for Pages {
 
 /// What is logged on this thread, on which a test's runtime does everything, while the guard lives.
 fn listen() -> (Pages, tracing::subscriber::DefaultGuard) {
+    // While there is one subscriber only, tracing asks the thread that comes by first whether a line
+    // is of interest to anybody, and another test's thread has none. So there are always two.
+    static OTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+    OTHER.get_or_init(|| tracing::Dispatch::new(tracing_subscriber::registry()));
     let pages = Pages::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::DEBUG)

@@ -1,6 +1,5 @@
 //! Founding, identity and restarts.
 
-use std::time::Duration;
 
 use signpost_raft::status::Role;
 use tokio::time::timeout;
@@ -91,11 +90,10 @@ async fn a_graceful_stop_hands_leadership_over() {
     let old = leader(&nodes).await.replica.status();
     let position = nodes.iter().position(|n| n.replica.status().node_id == old.node_id).unwrap();
     let stopping = nodes.remove(position);
-    let started = tokio::time::Instant::now();
     stopping.replica.shutdown().await;
+    // It knew its successor before it went: nobody had to wait until it was missed.
+    let last = stopping.replica.status();
+    assert!(last.leader.is_some_and(|leader| leader != old.node_id), "{last:?}");
+    assert!(last.term > old.term, "{last:?}");
     propose(&nodes, "second").await;
-    // An election would have taken at least the lease (600 ms) and a timeout (300 ms) more.
-    let took = started.elapsed();
-    assert!(took < Duration::from_millis(900), "{took:?}");
-    assert!(leader(&nodes).await.replica.status().term > old.term);
 }
