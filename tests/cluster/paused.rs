@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use signpost_client::LeaseKeeper;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use crate::support::brokers::{claimed, identity, keep, renewed, status};
+use crate::support::brokers::{claimed, identity, keep, listed_until, renewed, status};
 use crate::support::cluster::{Cluster, Settings};
 use crate::support::http;
 use crate::support::wait::throughout;
@@ -51,6 +51,34 @@ async fn a_leader_without_followers_expires_nobody_who_tries_to_renew() {
     status(&keeper, "it renews again", |status| status.last_error.is_none()).await;
     renewed(&keeper, 2).await;
     only_the_kept_is_left(&cluster, &keeper).await;
+}
+
+#[tokio::test]
+async fn a_leader_that_stood_still_in_its_own_term_gives_every_broker_its_full_ttl() {
+    let settings = Settings::ttl(TTL)
+        .allow("this replica was removed from the cluster")
+        .allow("a peer refuses this replica")
+        .allow("refused a replica's connection");
+    let mut cluster = Cluster::start(settings).await;
+    let (leader, term) = cluster.leader().await;
+    // Alone it is deposed by nobody.
+    let others = cluster.others(leader);
+    for other in &others {
+        let removed = cluster.command(leader, &["remove", &other.to_string()]).await;
+        assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    }
+    others.into_iter().for_each(|other| cluster.kill(other));
+    let door = cluster.admin(leader);
+    let registration = claimed("kept", &["topic"], 1, 1);
+    let registered = door.register(&identity("kept"), &registration, false).await;
+    let epoch = registered.expect("registered").value.epoch;
+    cluster.pause(leader).await;
+    // Whatever is sent to it meanwhile may be lost.
+    sleep_until(Instant::now() + TTL * 2).await;
+    let resumed = Instant::now();
+    cluster.resume(leader);
+    listed_until(&door, "kept", epoch, resumed + TTL, "its leader stood still").await;
+    assert_eq!(cluster.leader().await, (leader, term), "nobody else has led meanwhile");
 }
 
 /// A broker that never renews: what proves that the scanner works at all.

@@ -44,8 +44,6 @@ const fn by(bug: Bug) -> By {
     match bug {
         Bug::AcknowledgeBeforeSync
         | Bug::InheritedExpiryOvertakes
-        | Bug::DeposedLeaderAcknowledges
-        | Bug::AcknowledgedWhileExpiring
         | Bug::ReadWithoutWaiting
         | Bug::ReadIndexWithoutQuorum
         | Bug::SnapshotDropsEpoch
@@ -68,11 +66,19 @@ const fn by(bug: Bug) -> By {
             "not refused: Registered",
         ),
         Bug::NoFullTtlAfterCutOff => cluster(
-            "paused::a_leader_without_followers_expires_nobody_who_tries_to_renew",
-            "at replica",
+            "paused::a_leader_that_stood_still_in_its_own_term_gives_every_broker_its_full_ttl",
+            "lost after its leader stood still",
         ),
         Bug::NoFullTtlInNewTerm => cluster(
             "new_leader::a_new_leader_keeps_who_renewed_under_the_old_one",
+            "lost after an acknowledged heartbeat",
+        ),
+        Bug::DeposedLeaderAcknowledges => cluster(
+            "deposed_leader::a_leader_that_was_deposed_unawares_acknowledges_no_heartbeat",
+            "was expired and renewed",
+        ),
+        Bug::AcknowledgedWhileExpiring => cluster(
+            "expiry_race::a_heartbeat_that_races_its_own_expiry_is_never_acknowledged_and_then_lost",
             "lost after an acknowledged heartbeat",
         ),
         Bug::ExpiryIgnoresEpoch => cluster(

@@ -180,8 +180,6 @@ fn planted() -> Result<(), String> {
         (Bug::ReadWithoutWaiting, &["order"][..]),
         (Bug::ReadIndexWithoutQuorum, &["order"][..]),
         (Bug::InheritedExpiryOvertakes, &["leases"][..]),
-        (Bug::DeposedLeaderAcknowledges, &["leases"][..]),
-        (Bug::AcknowledgedWhileExpiring, &["leases"][..]),
         (Bug::SnapshotDropsEpoch, &["agreement"][..]),
         (Bug::SnapshotIndexTooOld, &["answers"][..]),
         (Bug::MinIndexIgnoredAfterStart, &["min_index"][..]),
