@@ -114,9 +114,11 @@ async fn one(planned: Planned, place: &Place) -> Result<Came, Error> {
         }
     }
     let begun = Instant::now();
-    let output = command.output().await.map_err(|error| {
+    let child = command.spawn().map_err(|error| {
         Error::new(format!("{} could not be started: {error}", place.program.display()))
     })?;
+    // Not `output()`, which would take stderr away from the log.
+    let output = child.wait_with_output().await?;
     let (command, judgement) = match serde_json::from_slice::<Told>(&output.stdout) {
         Ok(told) => (told.command, told.judgement),
         Err(error) => {
@@ -310,6 +312,8 @@ pub fn dir_beside(report: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::faults::kind::Kind;
 
@@ -370,14 +374,20 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_gives_no_verdict_is_no_pass() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let program = PathBuf::from("/bin/false");
+        let program = dir.path().join("program");
+        std::fs::write(&program, "#!/bin/sh\necho 'why it ended' >&2\nexit 1\n").expect("written");
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).expect("set");
         let place = Place { program, dir: dir.path().join("runs"), at_once: 2 };
         let planned = |seed| Planned { name: "one".into(), seed, words: Vec::new() };
         let (stop, mut heard) = (CancellationToken::new(), 0);
         let came = run(vec![planned(1), planned(2)], &place, &stop, |_| heard += 1).await;
         let came = came.expect("they were started");
         assert_eq!((came.len(), heard), (2, 2));
-        assert!(came.iter().all(|one| one.judgement.verdict == Verdict::Unknown));
+        for one in came {
+            assert_eq!(one.judgement.verdict, Verdict::Unknown);
+            let doubt = &one.judgement.doubts[0].text;
+            assert!(doubt.contains("why it ended"), "{doubt}");
+        }
         stop.cancel();
         let none = run(vec![planned(3)], &place, &stop, |_| ()).await.expect("nothing to start");
         assert!(none.is_empty());

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Serialize;
 use signpost_broker::log_id;
@@ -19,7 +18,7 @@ use signpost_chaos::observe::{self, observe};
 use signpost_chaos::report;
 use signpost_chaos::run::{Live, Request, Run, run as run_scenario};
 use signpost_chaos::scenario::{BUILT_IN, Scenario};
-use signpost_chaos::series::line;
+use signpost_chaos::series::{line, quantile};
 use signpost_chaos::verdict::Verdict;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -260,11 +259,9 @@ fn for_people(made: &Run, judgement: &Judgement, command: &str, report: &Path) -
     for (kind, why) in &made.left_out {
         let _ = writeln!(text, "  left out: {kind}: {why}");
     }
-    let mut took: Vec<Duration> = judgement.failovers.iter().map(|one| one.took).collect();
-    took.sort_unstable();
-    if let (Some(middle), Some(longest)) = (took.get(took.len() / 2), took.last()) {
-        let (count, middle) = (took.len(), readable_duration(*middle));
-        let longest = readable_duration(*longest);
+    let took = |percent| quantile(&judgement.failovers, percent).map(readable_duration);
+    if let (Some(middle), Some(longest)) = (took(50), took(100)) {
+        let count = judgement.failovers.len();
         let _ = writeln!(
             text,
             "the leader was taken away {count} times; the next write went through after {middle} \

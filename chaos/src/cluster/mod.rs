@@ -459,6 +459,11 @@ impl Cluster {
         }
         let stopping = processes.iter_mut().map(|process| process.stop(STOP_GRACE));
         futures_util::future::join_all(stopping).await;
+        if self.settings().small_disks {
+            for id in self.nodes_ever() {
+                namespaces::remove_disk(&self.replica_dir(id)).await;
+            }
+        }
     }
 }
 

@@ -228,6 +228,15 @@ pub async fn small_disk(at: &Path, mebibytes: u64) -> Result<(), Error> {
     run("mount", ["-t", "tmpfs", "-o", &size, "none", &at]).await
 }
 
+/// Takes such a file system away again, so that its directory can be removed. It is gone at the latest
+/// with the mount namespace.
+pub async fn remove_disk(at: &Path) {
+    let at = at.to_string_lossy();
+    if let Err(error) = run("umount", ["-l", &at]).await {
+        tracing::warn!(%error, "a small file system stays where it is");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,8 +15,8 @@ const HEIGHT: f64 = 110.0;
 /// The histogram's columns, the last one for all that took longer.
 const STEP_MS: u128 = 100;
 const COLUMNS: usize = 25;
-/// A chart of memory is drawn only when there are so many looks at it.
-const USED_MIN: usize = 12;
+/// A shorter run says nothing of memory.
+const MEMORY_MIN: Duration = Duration::from_secs(100);
 
 /// How often which time was needed.
 pub(super) fn failovers(page: &mut String, failovers: &[Failover]) {
@@ -46,7 +46,7 @@ pub(super) fn failovers(page: &mut String, failovers: &[Failover]) {
         let (x, height) = (column as f64 * step, f64::from(*count) / most * HEIGHT);
         let (y, middle) = (HEIGHT + 18.0 - height, x + step / 2.0);
         let from = column as u128 * STEP_MS;
-        let more = if column + 1 == COLUMNS { "+ ms" } else { "" };
+        let more = if column + 1 == COLUMNS { "+" } else { "" };
         let _ = write!(
             page,
             "<rect x={:.1} y={y:.1} width={:.1} height={height:.1} rx=2 fill=\"var(--ok)\"/><text \
@@ -68,7 +68,7 @@ pub(super) fn failovers(page: &mut String, failovers: &[Failover]) {
 
 /// Memory of each process, from its first look to its last.
 pub(super) fn memory(page: &mut String, run: &Run, growth: Option<&Growth>) {
-    if run.used.len() < USED_MIN {
+    if run.struck.1.saturating_sub(run.struck.0) < MEMORY_MIN || run.used.is_empty() {
         return;
     }
     let most = run.used.iter().map(|one| one.resident_bytes).max().unwrap_or(1).max(1);

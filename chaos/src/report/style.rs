@@ -31,6 +31,6 @@ gap:1em;border-bottom:1px solid var(--line);padding:.2em 0;font-size:.92em}
 .columns b{min-width:4.5em;text-align:right;font-weight:600;font-variant-numeric:tabular-nums}
 details{margin-top:2em}summary{cursor:pointer}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font-size:11px}
-svg text.on{fill:var(--on);font-size:10px;pointer-events:none}svg text.name{fill:var(--fg);font-size:12px}
+svg text.on{fill:var(--on);font-size:10px;pointer-events:none}svg text.beside{font-size:10px;pointer-events:none}svg text.name{fill:var(--fg);font-size:12px}
 .legend{display:flex;flex-wrap:wrap;gap:.3em 1.2em;color:var(--dim);font-size:.88em;margin:.4em 0}
 .legend i{display:inline-block;width:.9em;height:.9em;border-radius:3px;margin-right:.4em;vertical-align:-.1em}";

@@ -44,8 +44,8 @@ impl Picture {
         let _ = write!(self.svg, "<text class=name x=0 y={y:.0}>{}</text>", escaped(name));
     }
 
-    /// A bar in the present row, with its label if that fits, and more for who points at it.
-    fn bar(&mut self, from: Duration, to: Duration, color: &str, label: &str, title: &str) {
+    /// A bar in the present row, with more for who points at it.
+    fn bar(&mut self, from: Duration, to: Duration, color: &str, title: &str) {
         let (x, end) = (self.x(from), self.x(to));
         let (y, width, height) = (self.y, (end - x).max(1.5), ROW - 4.0);
         let _ = write!(
@@ -54,10 +54,33 @@ impl Picture {
              fill=\"var({color})\"><title>{}</title></rect>",
             escaped(title)
         );
-        if !label.is_empty() && label.chars().count() as f64 * LETTER + 6.0 < width {
-            let (x, y) = (x + 4.0, y + ROW - 9.0);
-            let _ = write!(self.svg, "<text class=on x={x:.1} y={y:.1}>{}</text>", escaped(label));
-        }
+    }
+
+    /// A bar's label: on it, else behind it, if there is room until `free`.
+    fn label(&mut self, from: Duration, to: Duration, free: Duration, label: &str) {
+        let room = label.chars().count() as f64 * LETTER + 6.0;
+        let (x, end) = (self.x(from), self.x(to));
+        let (class, x) = if room < end - x {
+            ("on", x + 4.0)
+        } else if room < self.x(free) - end {
+            ("beside", end + 4.0)
+        } else {
+            return;
+        };
+        let (y, label) = (self.y + ROW - 9.0, escaped(label));
+        let _ = write!(self.svg, "<text class={class} x={x:.1} y={y:.1}>{label}</text>");
+    }
+
+    /// A line through everything, with a word at its foot.
+    fn mark(&mut self, at: Duration, word: &str) {
+        let (x, y) = (self.x(at), self.y);
+        let _ = write!(
+            self.svg,
+            "<path d=\"M{x:.1} 0v{y:.0}\" stroke=\"var(--dim)\" stroke-dasharray=\"3 3\"/><text \
+             x={:.1} y={:.0} text-anchor=end>{word}</text>",
+            x - 4.0,
+            y - 4.0
+        );
     }
 }
 
@@ -80,15 +103,18 @@ pub(super) fn draw(page: &mut String, run: &Run) {
         ),
     ] {
         picture.name(name);
-        for (from, to) in gaps {
-            let label = format!("{} ms", (to - from).as_millis());
-            picture.bar(from, to, "--unknown", &label, &format!("nothing for {label}"));
+        for (at, (from, to)) in gaps.iter().enumerate() {
+            let label = format!("{} ms", (*to - *from).as_millis());
+            picture.bar(*from, *to, "--unknown", &format!("nothing for {label}"));
+            let free = gaps.get(at + 1).map_or(run.ended, |next| next.0);
+            picture.label(*from, *to, free, &label);
         }
         picture.y += ROW;
     }
     picture.y += SPACE;
     latencies(&mut picture, run);
     bands(&mut picture, run, faults_from);
+    picture.mark(run.struck.1, "faults end");
     axis(&mut picture);
     let _ = write!(
         page,
@@ -129,7 +155,8 @@ fn replicas(picture: &mut Picture, run: &Run) {
                 _ => ("--candidate", String::new()),
             };
             let title = format!("replica {node}: {} in term {}", stood.role, stood.term);
-            picture.bar(stood.at, until, color, &label, &title);
+            picture.bar(stood.at, until, color, &title);
+            picture.label(stood.at, until, until, &label);
         }
         picture.y += ROW;
     }
@@ -141,18 +168,20 @@ fn faults(picture: &mut Picture, run: &Run) {
         (Lane::Members, "members", "--members"),
         (Lane::Brokers, "brokers", "--brokers"),
     ] {
-        let mut records = run.faults.iter().filter(|record| record.lane == lane).peekable();
-        if records.peek().is_none() {
+        let records: Vec<_> = run.faults.iter().filter(|record| record.lane == lane).collect();
+        if records.is_empty() {
             continue;
         }
         picture.name(name);
-        for record in records {
+        for (at, record) in records.iter().enumerate() {
             let until = record.ended.unwrap_or(run.ended);
             let failed = if record.failed { " (could not be made)" } else { "" };
             let nodes: Vec<String> = record.nodes.iter().map(ToString::to_string).collect();
             let nodes = nodes.join(", ");
             let title = format!("{}{failed}: replicas {nodes} {}", record.kind, record.note);
-            picture.bar(record.began, until, color, record.kind.name(), &title);
+            picture.bar(record.began, until, color, &title);
+            let free = records.get(at + 1).map_or(run.ended, |next| next.began);
+            picture.label(record.began, until, free, record.kind.name());
         }
         picture.y += ROW;
     }

@@ -24,6 +24,8 @@ use crate::random::Random;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A broker's heartbeats come so often in its ttl.
 const BEATS_PER_TTL: u32 = 4;
+/// How long a broker stays silent after its lease has ended, at least: long enough to see it gone in time.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// The replicas that clients may ask, as they come and go.
 pub trait Replicas: Send + Sync {
@@ -149,7 +151,8 @@ impl Client {
             && self.epoch.is_some()
             && self.random.below(1000) < self.common.silences_per_mille
         {
-            self.silent_until = now + self.common.lease_ttl * 3;
+            let ttl = self.common.lease_ttl;
+            self.silent_until = now + (ttl * 3).max(ttl + SILENCE);
         }
         let silent = now < self.silent_until;
         if let (false, Some(epoch)) = (silent, self.epoch)
@@ -167,7 +170,11 @@ impl Client {
                 let topic = self.topic();
                 Call::Write(RouteCommand::DeleteTopic { topic, cluster: None })
             }
-            _ if silent => Call::Read(self.read(true)),
+            // Is it still there?
+            _ if silent => {
+                let (min_index, after) = (None, None);
+                Call::Read(Read { what: What::Brokers, linearizable: true, min_index, after })
+            }
             (86, Some(_)) => {
                 let cluster = Some(self.common.names.cluster());
                 let broker_name = self.key().name;
