@@ -78,7 +78,8 @@ fn hostile_bodies_cost_no_more_than_the_limit() {
     let mut dice = Dice(seed);
     let text: Vec<u8> = (0..3_000_u32).map(|n| (n * n % 251) as u8).collect();
     let bomb = vec![0; 64 << 20];
-    let ways: [(&str, i32, fn(&[u8]) -> Vec<u8>); 3] =
+    type Compress = fn(&[u8]) -> Vec<u8>;
+    let ways: [(&str, i32, Compress); 3] =
         [("zlib", 0x301, zlib), ("LZ4", 0x101, lz4), ("zstd", 0x201, zstd)];
     for (name, flag, compress) in ways {
         let (mut refused, mut most) = (0, 0);

@@ -47,8 +47,8 @@ fn main() -> ExitCode {
     // As the usual harness: a word chooses tests by their names; switches are its own business.
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let is_wanted = |name: &str| wanted.as_deref().is_none_or(|word| name.contains(word));
-    let tests: [(&str, fn() -> Result<(), String>); 2] =
-        [("observed", observed), ("scenarios", scenarios)];
+    type Test = fn() -> Result<(), String>;
+    let tests: [(&str, Test); 2] = [("observed", observed), ("scenarios", scenarios)];
     let judged = tests
         .into_iter()
         .filter(|(name, _)| is_wanted(name))

@@ -1,6 +1,5 @@
 //! Founding, identity and restarts.
 
-
 use signpost_raft::status::Role;
 use tokio::time::timeout;
 

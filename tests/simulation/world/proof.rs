@@ -32,7 +32,8 @@ impl Seen {
 
 /// All of them.
 pub(crate) fn all() -> Result<(), String> {
-    let proofs: [(&str, fn(u64) -> Result<(), String>); 4] = [
+    type Proof = fn(u64) -> Result<(), String>;
+    let proofs: [(&str, Proof); 4] = [
         ("a frozen host's clock jumps before anything else happens to it", frozen),
         ("a cut holds back one way, and loses and reorders nothing", cut),
         ("a killed process is told of, a lost machine is not", deaths),
