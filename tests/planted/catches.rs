@@ -63,7 +63,7 @@ const fn by(bug: Bug) -> By {
         Bug::MovedBaseIgnored => test(
             "routes_rules",
             "registration::only_what_differs_is_proposed_and_only_against_its_base",
-            "not refused: Registered",
+            "a refusal changed the tables",
         ),
         Bug::NoFullTtlAfterCutOff => cluster(
             "paused::a_leader_that_stood_still_in_its_own_term_gives_every_broker_its_full_ttl",
