@@ -111,6 +111,14 @@ async fn watch(planted: &str, reads: u64, depositions: u64) -> Seen {
                 seen.stale += u64::from(write < floor);
             }
         }
+        // Those that arrived before it learned of its successor may all have been refused.
+        let write = until("an answer of the resumed leader", || async {
+            let answered = http::get(cluster.http(leader), "/v1/routes/topic").await?;
+            write_in(&answered).ok_or_else(|| answered.text())
+        })
+        .await;
+        seen.by_resumed += 1;
+        seen.stale += u64::from(write < floor);
     }
     until("enough reads", || async {
         let done = board.reads.load(Ordering::SeqCst);
