@@ -3,7 +3,7 @@
 //!
 //! Each stands where the code is that keeps it out, here and in the name service, and takes that code
 //! away. `SIGNPOST_PLANTED` names those of a process, separated by commas, each as in [`Bug::name`],
-//! and `slow-apply=MS` delays every batch of applies. Which test catches which: `tests/planted`.
+//! and `slow-apply=MS` holds up its applies. Which test catches which: `tests/planted`.
 
 use std::time::Duration;
 
@@ -123,17 +123,23 @@ pub const fn planted(_bug: Bug) -> bool {
     false
 }
 
-/// How long each batch of applies is delayed.
+/// How long an apply that begins now is held up: with `slow-apply=MS` they stand still for so long,
+/// and run for as long, in turn. So the replica falls behind again and again and can always make up
+/// for it; a delay of each batch would let it fall behind for ever.
 #[cfg(feature = "planted-bugs")]
 #[must_use]
-pub fn apply_delay() -> Option<Duration> {
-    chosen().apply_delay
+pub fn apply_hold_up() -> Option<Duration> {
+    static STARTED: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+    let hold_up = chosen().apply_hold_up?;
+    let running = STARTED.get_or_init(tokio::time::Instant::now).elapsed();
+    let turn = running.as_millis() % (hold_up * 2).as_millis();
+    hold_up.checked_sub(Duration::from_millis(u64::try_from(turn).ok()?))
 }
 
-/// How long each batch of applies is delayed: not at all, in this build.
+/// How long an apply that begins now is held up: not at all, in this build.
 #[cfg(not(feature = "planted-bugs"))]
 #[must_use]
-pub const fn apply_delay() -> Option<Duration> {
+pub const fn apply_hold_up() -> Option<Duration> {
     None
 }
 
@@ -142,20 +148,23 @@ pub const fn apply_delay() -> Option<Duration> {
 #[derive(Default)]
 struct Chosen {
     bugs: Vec<Bug>,
-    apply_delay: Option<Duration>,
+    apply_hold_up: Option<Duration>,
 }
 
 #[cfg(feature = "planted-bugs")]
 fn chosen() -> &'static Chosen {
+    use std::num::NonZeroU64;
+
     static CHOSEN: std::sync::OnceLock<Chosen> = std::sync::OnceLock::new();
     CHOSEN.get_or_init(|| {
         let mut chosen = Chosen::default();
         let list = std::env::var("SIGNPOST_PLANTED").unwrap_or_default();
         for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            let delay = name.strip_prefix("slow-apply=").and_then(|ms| ms.parse().ok());
-            match (Bug::ALL.into_iter().find(|bug| bug.name() == name), delay) {
+            let hold_up =
+                name.strip_prefix("slow-apply=").and_then(|ms| ms.parse::<NonZeroU64>().ok());
+            match (Bug::ALL.into_iter().find(|bug| bug.name() == name), hold_up) {
                 (Some(bug), _) => chosen.bugs.push(bug),
-                (None, Some(ms)) => chosen.apply_delay = Some(Duration::from_millis(ms)),
+                (None, Some(ms)) => chosen.apply_hold_up = Some(Duration::from_millis(ms.get())),
                 (None, None) => panic!("SIGNPOST_PLANTED: there is no bug {name:?}"),
             }
         }

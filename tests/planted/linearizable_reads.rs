@@ -1,5 +1,5 @@
 //! Linearizable reads, on followers too, are never older than an acknowledged write (claim 1): with
-//! one follower's applies slowed down, and the leader stopped, deposed and resumed. And the same
+//! one replica's applies slowed down, and the leader stopped, deposed and resumed. And the same
 //! test on a build whose follower reads without waiting.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::support::wait::until;
 
 /// The replica whose applies are slow.
 const SLOW: u64 = 3;
-/// By how much, in milliseconds.
+/// For how long they stand still, again and again, in milliseconds.
 const SLOW_APPLY: &str = "slow-apply=200";
 const READS: u64 = 3000;
 /// Writes are told apart by two numbers below this.
@@ -86,7 +86,6 @@ async fn watch(planted: &str, reads: u64, depositions: u64) -> Seen {
     }
     let mut seen = Seen::default();
     for _ in 0..depositions {
-        // Not the slow one, which would hold up everybody as a leader.
         let (leader, term) = cluster.leader().await;
         let before = board.acknowledged.load(Ordering::SeqCst);
         cluster.pause(leader).await;

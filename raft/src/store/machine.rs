@@ -14,7 +14,7 @@ use super::journal::{Journal, JournalRecord};
 use super::snapshot::{SnapshotData, SnapshotStore};
 use crate::codec;
 use crate::machine::{Index, Machine, Section};
-use crate::planted::{Bug, apply_delay, planted};
+use crate::planted::{Bug, apply_hold_up, planted};
 use crate::types::{
     CommittedLeaderId, EntryPayload, LogId, Peer, Reply, SnapshotMeta, StoredMembership, TypeConfig,
 };
@@ -116,8 +116,8 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for MachineStore<M> {
     {
         let mut batches = entries.ready_chunks(BATCH_ENTRIES_MAX);
         while let Some(batch) = batches.next().await {
-            if let Some(delay) = apply_delay() {
-                tokio::time::sleep(delay).await;
+            if let Some(hold_up) = apply_hold_up() {
+                tokio::time::sleep(hold_up).await;
             }
             let mut answers = Vec::new();
             for entry in batch {
