@@ -166,8 +166,7 @@ impl<M: Machine> Replica<M> {
             on_disk.home.map(|home| home.cluster),
         );
         let dialer = Dialer::new(network, identity);
-        let rpcs =
-            PeerRpcs { dialer: dialer.clone(), append_timeout_min: config.election_timeout_max };
+        let rpcs = PeerRpcs { dialer: dialer.clone(), silence_max: config.election_timeout_max };
         let openraft_config = config
             .openraft()
             .validate()

@@ -145,10 +145,9 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
             let status = core.status.borrow();
             (status.removed, status.caught_up)
         };
-        let disk_failure = core.store.failure();
         let in_contact = core.hears_of_leader();
         let mut now = of(&core.config, core.identity(), &core.raft, removed, caught_up, in_contact);
-        now.disk_ok &= disk_failure.is_none();
+        now.disk_ok &= core.store.failure().is_none();
         core.identity().set_members(now.membership_index, now.members.clone());
         tell_of_leadership(&mut leader_seen, &now);
         tell_of_members(&mut membership_seen, &now);
@@ -172,22 +171,13 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
             tracing::error!(%error, "cannot write what the membership says of this replica");
         }
         if !disk_ok && !*core.stop.borrow() {
-            let why = disk_failure.unwrap_or_else(|| {
-                match &core.raft.metrics().borrow_watched().running_state {
-                    Err(fatal) => fatal.to_string(),
-                    Ok(()) => String::new(),
-                }
-            });
-            core.fail(format!(
-                "this replica has stopped, for its log or its tables cannot be trusted any more: \
-                 {why}"
-            ));
+            core.fail(why_not_ok(&core));
             return;
         }
         tokio::select! {
             changed = changes.changed() => if changed.is_err() {
                 if !*core.stop.borrow() {
-                    core.fail("this replica's raft core has ended unexpectedly: see the log".into());
+                    core.fail(why_not_ok(&core));
                 }
                 return;
             },
@@ -195,6 +185,17 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
             () = core.heard_again.notified() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
+    }
+}
+
+/// What ended the core, as far as store and core say it.
+fn why_not_ok<M: Machine>(core: &Core<M>) -> String {
+    let running = core.raft.metrics().borrow_watched().running_state.clone();
+    match core.store.failure().or(running.err().map(|fatal| fatal.to_string())) {
+        Some(why) => format!(
+            "this replica has stopped, for its log or its tables cannot be trusted any more: {why}"
+        ),
+        None => "this replica's raft core has ended unexpectedly: see the log".to_owned(),
     }
 }
 

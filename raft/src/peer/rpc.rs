@@ -1,9 +1,11 @@
 //! openraft's calls to a peer: one at a time on a connection of their own.
 //!
-//! A deadline that passes drops the connection, for what may still come on it belongs to a call
-//! that nobody waits for; the next call dials again (and resolves the name again). openraft must
-//! not confuse a slow peer with an absent one: only a connection that was refused or broken is
-//! `Unreachable` (and is backed off from), a deadline is a `Timeout`.
+//! A deadline that passes says little of the connection, and a heartbeat's is short: what comes late
+//! is told by its number and passed over, and a dialling goes on for the next call. Only a peer that
+//! has been silent for longer is dialled anew (and its name resolved again), or a path that needs
+//! three ways for a dialling and a heartbeat would never see one answered. openraft must not confuse
+//! a slow peer with an absent one: only a connection that was refused or broken is `Unreachable`
+//! (and is backed off from), a deadline is a `Timeout`.
 
 use std::future::Future;
 use std::io;
@@ -23,7 +25,8 @@ use openraft::raft::{
 };
 use openraft::{AnyError, RaftNetworkFactory};
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::dial::{DialError, Dialer};
 use super::frame::{CallId, Frames};
@@ -42,21 +45,23 @@ type RpcError = RPCError<TypeConfig>;
 /// Makes the connections to each peer.
 pub(crate) struct PeerRpcs {
     pub(crate) dialer: Dialer,
-    /// The least time that an append may take. openraft grants one heartbeat interval, which a
-    /// sync on a busy disk may exceed without anything being wrong.
-    pub(crate) append_timeout_min: Duration,
+    /// How long a peer may be silent after something was sent to it, and a dialling may take. Also
+    /// the least time for an append: openraft grants one heartbeat interval, which a sync on a busy
+    /// disk may exceed without anything being wrong.
+    pub(crate) silence_max: Duration,
 }
 
 impl PeerRpcs {
     fn client(&self, target: NodeId, peer: &Peer, purpose: Purpose) -> PeerRpc {
         PeerRpc {
             dialer: self.dialer.clone(),
-            append_timeout_min: self.append_timeout_min,
+            silence_max: self.silence_max,
             target,
             peer: peer.clone(),
             purpose,
-            connection: None,
-            next_id: 0,
+            link: Link::Down,
+            unanswered_since: None,
+            last_id: 0,
             refused: false,
         }
     }
@@ -78,15 +83,25 @@ impl RaftNetworkFactory<TypeConfig> for PeerRpcs {
     }
 }
 
+/// The way to a peer. openraft drops a call's future when its time is up: what is under way then
+/// stays here.
+enum Link {
+    Down,
+    Dialling(AbortOnDropHandle<Result<Frames, DialError>>),
+    Up(Frames),
+}
+
 /// The calls to one peer for one purpose.
 pub(crate) struct PeerRpc {
     dialer: Dialer,
-    append_timeout_min: Duration,
+    silence_max: Duration,
     target: NodeId,
     peer: Peer,
     purpose: Purpose,
-    connection: Option<Frames>,
-    next_id: CallId,
+    link: Link,
+    /// Since when something that was sent has had no answer of any kind.
+    unanswered_since: Option<Instant>,
+    last_id: CallId,
     /// Whether a refusal has been told already; told again only after a success in between.
     refused: bool,
 }
@@ -121,45 +136,66 @@ impl PeerRpc {
                 Ok(answer)
             }
             Ok(Err(error)) => {
-                self.connection = None;
+                self.hang_up();
                 Err(self.classify(error))
             }
-            Err(_) => {
-                self.connection = None;
-                Err(RPCError::Timeout(Timeout {
-                    action,
-                    id: self.dialer.identity.node_id,
-                    target: self.target,
-                    timeout: within,
-                }))
-            }
+            Err(_) => Err(RPCError::Timeout(Timeout {
+                action,
+                id: self.dialer.identity.node_id,
+                target: self.target,
+                timeout: within,
+            })),
         }
     }
 
     async fn exchange(&mut self, ask: &Ask) -> Result<Answer, DialError> {
-        let frames = match &mut self.connection {
-            Some(frames) => frames,
-            none => {
-                let (address, disk) = (&self.peer.peer, self.peer.disk_id);
-                none.insert(self.dialer.dial(address, self.target, disk, self.purpose).await?)
-            }
-        };
-        self.next_id += 1;
-        frames.send(self.next_id, ask).await?;
+        self.connect().await?;
+        let Link::Up(frames) = &mut self.link else { return Err(not_connected()) };
+        self.last_id += 1;
+        self.unanswered_since.get_or_insert_with(Instant::now);
+        frames.send(self.last_id, ask).await?;
         self.answer().await
     }
 
+    /// Goes on dialling, or begins to, unless there is a connection on which the peer is heard.
+    async fn connect(&mut self) -> Result<(), DialError> {
+        if self.unanswered_since.is_some_and(|since| since.elapsed() >= self.silence_max) {
+            self.hang_up();
+        }
+        if matches!(self.link, Link::Down) {
+            let (dialer, within) = (self.dialer.clone(), self.silence_max);
+            let (peer, target, purpose) = (self.peer.clone(), self.target, self.purpose);
+            self.link = Link::Dialling(AbortOnDropHandle::new(tokio::spawn(async move {
+                timeout(within, dialer.dial(&peer.peer, target, peer.disk_id, purpose))
+                    .await
+                    .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            })));
+        }
+        if let Link::Dialling(dialling) = &mut self.link {
+            let dialled = dialling.await;
+            self.link = Link::Down;
+            self.link = Link::Up(dialled.map_err(io::Error::from)??);
+        }
+        Ok(())
+    }
+
     async fn answer(&mut self) -> Result<Answer, DialError> {
-        let Some(frames) = &mut self.connection else {
-            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
-        };
+        let Link::Up(frames) = &mut self.link else { return Err(not_connected()) };
         loop {
-            match frames.receive::<Answer>().await? {
-                Some((id, answer)) if id == self.next_id => return Ok(answer),
-                Some(_) => {}
+            let received = frames.receive::<Answer>().await?;
+            self.unanswered_since = None;
+            match received {
+                Some((id, answer)) if id == self.last_id => return Ok(answer),
+                // Nobody waits for it any more; the last one has still to be answered.
+                Some(_) => self.unanswered_since = Some(Instant::now()),
                 None => return Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
             }
         }
+    }
+
+    fn hang_up(&mut self) {
+        self.link = Link::Down;
+        self.unanswered_since = None;
     }
 
     fn classify(&mut self, error: DialError) -> RpcError {
@@ -211,9 +247,13 @@ impl PeerRpc {
     }
 
     fn confused(&mut self) -> RpcError {
-        self.connection = None;
+        self.hang_up();
         network(&io::Error::new(io::ErrorKind::InvalidData, "a peer answered something else"))
     }
+}
+
+fn not_connected() -> DialError {
+    io::Error::from(io::ErrorKind::NotConnected).into()
 }
 
 fn network(error: &io::Error) -> RpcError {
@@ -230,7 +270,7 @@ impl RaftNetworkV2<TypeConfig> for PeerRpc {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
         let within = match self.purpose {
             Purpose::Heartbeat => option.hard_ttl(),
-            _ => option.hard_ttl().max(self.append_timeout_min),
+            _ => option.hard_ttl().max(self.silence_max),
         };
         match self.ask(RPCTypes::AppendEntries, &Ask::Append(rpc), within).await? {
             Answer::Append(response) => Ok(response),
@@ -269,13 +309,13 @@ impl RaftNetworkV2<TypeConfig> for PeerRpc {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
             closed = cancel => {
-                self.connection = None;
+                self.hang_up();
                 Err(closed.into())
             }
             sent = timeout(option.hard_ttl(), self.send_snapshot(vote, snapshot)) => match sent {
                 Ok(sent) => Ok(sent?),
                 Err(_) => {
-                    self.connection = None;
+                    self.hang_up();
                     Err(StreamingError::Timeout(Timeout {
                         action: RPCTypes::InstallSnapshot,
                         id: self.dialer.identity.node_id,

@@ -9,7 +9,7 @@ use signpost_raft::config::Config;
 use signpost_raft::disk::Disk;
 use signpost_raft::disk::sled::SledDisk;
 use signpost_raft::machine::NodeId;
-use signpost_raft::network::Tcp;
+use signpost_raft::network::{Network, Tcp};
 use signpost_raft::replica::{OpenError, Replica};
 use signpost_raft::status::Status;
 use tempfile::TempDir;
@@ -67,6 +67,7 @@ impl Node {
 pub(crate) struct Cluster {
     listeners: BTreeMap<NodeId, TcpListener>,
     pub(crate) peers: BTreeMap<NodeId, String>,
+    pub(crate) network: Arc<dyn Network>,
     pub(crate) dir: TempDir,
     pub(crate) snapshot_every_entries: u64,
     pub(crate) log_keep_entries: u64,
@@ -79,6 +80,7 @@ impl Cluster {
         let mut cluster = Cluster {
             listeners: BTreeMap::new(),
             peers: BTreeMap::new(),
+            network: Arc::new(Tcp),
             dir: TempDir::new().unwrap(),
             snapshot_every_entries: 1_000_000,
             log_keep_entries: 1_000,
@@ -147,7 +149,7 @@ impl Cluster {
             }
             tokio::task::yield_now().await;
         };
-        open(config, Arc::new(disk), listener).await
+        self.open(config, Arc::new(disk), listener).await
     }
 
     /// Starts one on a disk of the test's own.
@@ -157,19 +159,21 @@ impl Cluster {
         disk: Arc<dyn Disk>,
     ) -> Result<Node, OpenError> {
         let listener = self.listeners.remove(&config.node_id).expect("it was not started before");
-        open(config, disk, listener).await
+        self.open(config, disk, listener).await
     }
-}
 
-async fn open(
-    config: Config,
-    disk: Arc<dyn Disk>,
-    listener: TcpListener,
-) -> Result<Node, OpenError> {
-    let machine = WordMachine::default();
-    let published = machine.published.clone();
-    let replica = Replica::open(config, disk, Arc::new(Tcp), Box::new(listener), machine).await?;
-    Ok(Node { replica, published })
+    async fn open(
+        &self,
+        config: Config,
+        disk: Arc<dyn Disk>,
+        listener: TcpListener,
+    ) -> Result<Node, OpenError> {
+        let machine = WordMachine::default();
+        let published = machine.published.clone();
+        let network = Arc::clone(&self.network);
+        let replica = Replica::open(config, disk, network, Box::new(listener), machine).await?;
+        Ok(Node { replica, published })
+    }
 }
 
 /// Waits until one of the nodes leads and answers it.

@@ -2,6 +2,7 @@
 
 mod big_entries;
 mod cluster;
+mod far;
 mod founding;
 mod machine;
 mod membership;

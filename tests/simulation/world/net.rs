@@ -464,10 +464,7 @@ impl State {
 
     fn takes(&mut self, from: HostId, to: HostId) -> Duration {
         let Link { latency_us: (least, most), loss_percent, .. } = self.link(from, to);
-        // Most are quick, some slow: the least of three draws.
-        let mut draw = || self.random.below(most - least + 1);
-        let more = draw().min(draw()).min(draw());
-        let mut takes = Duration::from_micros(least + more);
+        let mut takes = Duration::from_micros(least + self.random.below(most - least + 1));
         if loss_percent > 0 && self.random.percent(loss_percent) {
             takes += self.random.millis(RETRANSMISSION_MS.0, RETRANSMISSION_MS.1);
         }
