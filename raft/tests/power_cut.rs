@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use replay::{Chance, Replay};
-use signpost_raft::disk::sled::SledDisk;
+use signpost_raft::disk::sled::{SledDisk, Synchronised};
 use signpost_raft::disk::{Disk, Table, VALUE_BYTES_MAX};
 
 const CACHE_BYTES: u64 = 16 << 20;
@@ -28,7 +28,9 @@ const ACKNOWLEDGEMENTS: u64 = 120;
 const MARK_SYNC_EVERY: u64 = 7;
 
 const DIR: &str = "SIGNPOST_POWER_CUT_DIR";
-const WITHOUT_FDATASYNC: &str = "SIGNPOST_POWER_CUT_WITHOUT_FDATASYNC";
+/// Which file is left out of the synchronisation.
+const WITHOUT: &str = "SIGNPOST_POWER_CUT_WITHOUT";
+const ALL: Synchronised = Synchronised { wal: true, sled: true };
 
 /// The `number`th write of the load: mostly a new row, sometimes the removal of an old one. Runs of
 /// the largest rows make pages as large as they get.
@@ -47,13 +49,8 @@ fn writes_before(number: u64) -> u64 {
     (1..=number).map(|number| 1 + number * 7 % 12).sum()
 }
 
-fn open(dir: &Path, fdatasync: bool) -> Result<SledDisk, String> {
-    let opened = if fdatasync {
-        SledDisk::open(dir, CACHE_BYTES)
-    } else {
-        SledDisk::open_without_fdatasync(dir, CACHE_BYTES)
-    };
-    opened.map_err(|error| error.to_string())
+fn open(dir: &Path, synchronised: Synchronised) -> Result<SledDisk, String> {
+    SledDisk::open_synchronising(dir, CACHE_BYTES, synchronised).map_err(|error| error.to_string())
 }
 
 /// The process that is watched. It opens the disk twice, so that a recovery is in the record.
@@ -62,7 +59,8 @@ fn open(dir: &Path, fdatasync: bool) -> Result<SledDisk, String> {
 async fn child() {
     let dir = std::env::var_os(DIR).expect("the parent says where");
     let dir = Path::new(&dir);
-    let fdatasync = std::env::var_os(WITHOUT_FDATASYNC).is_none();
+    let without = std::env::var(WITHOUT).unwrap_or_default();
+    let synchronised = Synchronised { wal: without != "wal", sled: without != "sled" };
     let mut acknowledged = OpenOptions::new()
         .append(true)
         .create(true)
@@ -70,7 +68,7 @@ async fn child() {
         .expect("it can be made");
     let mut written = 0;
     for half in 0..2 {
-        let disk = open(&dir.join("data"), fdatasync).expect("it opens");
+        let disk = open(&dir.join("data"), synchronised).expect("it opens");
         for number in half * ACKNOWLEDGEMENTS / 2..(half + 1) * ACKNOWLEDGEMENTS / 2 {
             while written < writes_before(number + 1) {
                 match write(written) {
@@ -90,10 +88,11 @@ async fn child() {
 }
 
 /// Runs the child under strace and answers the record.
-fn record(dir: &Path, fdatasync: bool) -> Vec<trace::Event> {
+fn record(dir: &Path, without: &str) -> Vec<trace::Event> {
     let record = dir.join("record");
     let mut command = Command::new("strace");
     command
+        .env(WITHOUT, without)
         .args(["-f", "-qq", "-xx", "-s", "4194304", "-e", "signal=none", "-e"])
         .arg(format!("trace={}", trace::CALLS.join(",")))
         .arg("-o")
@@ -101,9 +100,6 @@ fn record(dir: &Path, fdatasync: bool) -> Vec<trace::Event> {
         .arg(std::env::current_exe().expect("this test has a path"))
         .args(["--ignored", "--exact", "child", "--test-threads", "1"])
         .env(DIR, dir);
-    if !fdatasync {
-        command.env(WITHOUT_FDATASYNC, "1");
-    }
     let output = command.output().expect(
         "this test needs strace: install it (apt-get install strace), and allow ptrace if this is \
          a container",
@@ -132,7 +128,7 @@ fn rows_after(writes: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// Opens an image and says what is wrong with it, if anything: it must hold what a prefix of the
 /// writes makes, and all that was acknowledged.
 fn check(image: &Path, acknowledgements: u64) -> Result<(), String> {
-    let disk = open(image, true)?;
+    let disk = open(image, ALL)?;
     let all = vec![]..=vec![0xff; 9];
     let found = disk.range(Table::Log, all, usize::MAX).map_err(|error| error.to_string())?;
     let found: BTreeMap<_, _> = found.into_iter().collect();
@@ -160,10 +156,10 @@ fn check(image: &Path, acknowledgements: u64) -> Result<(), String> {
 
 /// Cuts the power all over the record, at acknowledgements or a little later, and answers what was
 /// wrong afterwards.
-fn cuts(fdatasync: bool) -> Vec<String> {
+fn cuts(without: &str) -> Vec<String> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let root = dir.path().canonicalize().expect("it exists");
-    let events = record(&root, fdatasync);
+    let events = record(&root, without);
     let mut failures = Vec::new();
     for seed in 0..CUTS {
         let acknowledgements = 1 + seed * (ACKNOWLEDGEMENTS - 2) / (CUTS - 1);
@@ -182,13 +178,20 @@ fn cuts(fdatasync: bool) -> Vec<String> {
 
 #[test]
 fn no_power_cut_loses_what_was_acknowledged() {
-    let failures = cuts(true);
+    let failures = cuts("");
     assert!(failures.is_empty(), "{} of {CUTS} cuts:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
-fn without_fdatasync_power_cuts_lose_acknowledged_writes() {
-    let failures = cuts(false);
+fn without_fdatasync_of_the_write_ahead_log_power_cuts_lose_acknowledged_writes() {
+    let failures = cuts("wal");
     println!("{} of {CUTS} cuts lost data, for example: {:?}", failures.len(), failures.first());
     assert!(failures.len() as u64 > CUTS / 2, "the test would not notice: {failures:?}");
+}
+
+#[test]
+fn without_fdatasync_of_sled_power_cuts_lose_what_the_log_was_cleared_of() {
+    let failures = cuts("sled");
+    println!("{} of {CUTS} cuts lost data, for example: {:?}", failures.len(), failures.first());
+    assert!(failures.len() as u64 > CUTS / 6, "the test would not notice: {failures:?}");
 }

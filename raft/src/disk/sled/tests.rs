@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 const CACHE_BYTES: u64 = 8 << 20;
@@ -37,6 +39,86 @@ async fn what_was_synced_is_there_after_opening_again() {
     assert!(disk.size_bytes() > 0);
 }
 
+/// The rows as they must be, in two of the tables, and numbers from a seed.
+struct Model {
+    tables: [BTreeMap<Vec<u8>, Vec<u8>>; 2],
+    random: u64,
+}
+
+impl Model {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % bound
+    }
+
+    /// A table and a key of it.
+    fn place(&mut self) -> (usize, Vec<u8>) {
+        let table = usize::from(self.below(4) == 0);
+        (table, self.below(400).to_be_bytes().to_vec())
+    }
+
+    /// Changes one row here and on the disk.
+    fn change(&mut self, disk: &SledDisk) {
+        let (table, key) = self.place();
+        if self.below(3) == 0 {
+            self.tables[table].remove(&key);
+            disk.remove(TABLES[table], &key).expect("removed");
+        } else {
+            let value = vec![self.below(256) as u8; self.below(VALUE_BYTES_MAX as u64) as usize];
+            disk.put(TABLES[table], &key, &value).expect("written");
+            self.tables[table].insert(key, value);
+        }
+    }
+
+    /// Asks the disk this and that.
+    fn compare(&mut self, disk: &SledDisk) {
+        let (table, key) = self.place();
+        let rows = &self.tables[table];
+        let found = disk.get(TABLES[table], &key).expect("read");
+        assert_eq!(found.as_ref(), rows.get(&key), "{key:?}");
+        let found = disk.last_until(TABLES[table], &key).expect("read");
+        let last = rows.range(..=key.clone()).next_back();
+        assert_eq!(found.as_ref().map(|(key, value)| (key, value)), last, "until {key:?}");
+        let (_, end) = self.place();
+        let limit = self.below(30) as usize;
+        let found = disk.range(TABLES[table], key.clone()..=end.clone(), limit).expect("read");
+        let rows = self.tables[table].iter().filter(|(row, _)| (&key..=&end).contains(row));
+        let rows: Vec<Row> = rows.take(limit).map(|(k, v)| (k.clone(), v.clone())).collect();
+        assert_eq!(found, rows, "{key:?} to {end:?}, {limit} of them");
+    }
+}
+
+const TABLES: [Table; 2] = [Table::Log, Table::Chunk];
+
+#[tokio::test]
+async fn rows_are_the_same_before_they_settle_while_they_do_and_after_opening_again() {
+    let seed = std::env::var("SIGNPOST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    println!("SIGNPOST_SEED={seed}");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut model = Model { tables: Default::default(), random: seed };
+    let mut settled = 0;
+    for _ in 0..6 {
+        let disk = SledDisk::open(dir.path(), CACHE_BYTES).expect("opens");
+        for _ in 0..model.below(900) {
+            model.change(&disk);
+            model.compare(&disk);
+            if model.below(20) == 0 {
+                disk.sync().await.expect("synced");
+            }
+        }
+        disk.sync().await.expect("synced");
+        settled += lock(&disk.rows.settling).iter().count();
+    }
+    assert!(settled > 2, "in {settled} of six lives rows have settled: too few");
+    let disk = SledDisk::open(dir.path(), CACHE_BYTES).expect("opens");
+    for (table, rows) in TABLES.iter().zip(model.tables) {
+        let found = disk.range(*table, vec![]..=vec![0xff; 9], usize::MAX).expect("read");
+        assert_eq!(found, rows.into_iter().collect::<Vec<_>>());
+    }
+}
+
 #[tokio::test]
 async fn a_second_opening_is_refused_with_the_way_out() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -66,8 +148,9 @@ fn no_page_of_the_largest_rows_leaves_the_synchronised_file() {
     let untouched = touched();
     let value = vec![7; VALUE_BYTES_MAX];
     let key = |number: u64| number.to_be_bytes();
-    let put = |number| disk.put(Table::Log, &key(number), &value).expect("written");
-    let remove = |number| disk.remove(Table::Log, &key(number)).expect("removed");
+    let sled = &disk.rows.sled;
+    let put = |number| sled.change(Table::Log, &key(number), Some(&value)).expect("written");
+    let remove = |number| sled.change(Table::Log, &key(number), None).expect("removed");
     // Appended and swept from the left, as a log is.
     (0..200).for_each(put);
     (0..190).for_each(remove);
@@ -81,7 +164,7 @@ fn no_page_of_the_largest_rows_leaves_the_synchronised_file() {
     (0..400).map(|step| 2_000 + step * 1_201 % 400).for_each(put);
     (0..400).map(|step| 2_000 + step * 747 % 400).filter(|n| n % 8 != 0).for_each(remove);
     (0..400).map(|step| 2_000 + step * 1_201 % 400).for_each(put);
-    disk.database.flush().expect("flushed");
+    sled.sync().expect("flushed");
     assert_eq!(touched(), untouched, "sled wrote a page into a file of its own");
     let error = disk.put(Table::Log, b"large", &vec![7; VALUE_BYTES_MAX + 1]);
     assert_eq!(error.expect_err("too large").kind(), io::ErrorKind::InvalidInput);

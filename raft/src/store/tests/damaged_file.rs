@@ -1,8 +1,7 @@
-//! Damage in sled's file, near its end above all: sled takes that for a write that a crash has cut
-//! short, and drops what was acknowledged. The mark notices.
+//! Damage in the disk's files, near their ends above all: it is taken for a write that a crash has
+//! cut short, and what was acknowledged is dropped. The mark notices.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use openraft::storage::{RaftLogReader, RaftLogStorage};
@@ -16,16 +15,23 @@ const CACHE_BYTES: u64 = 16 << 20;
 /// How much a sector, or a drive's larger unit, takes with it.
 const SCARS_BYTES: [usize; 3] = [1, 512, 4096];
 
+/// sled's file, and the write-ahead log's that a new disk begins with.
+const SLED: &str = "db";
+const WAL: &str = "wal-0";
+const MARK: &str = "synced";
+
 /// What a closed store has acknowledged.
 struct Acknowledged {
     dir: TempDir,
+    /// The file that holds it, and its content.
+    file: &'static str,
     data: Vec<u8>,
     vote: Vote,
     entries: Vec<Entry>,
 }
 
-/// A store that was written, stopped and left in good order.
-async fn closed(entries: u64, entry_bytes: usize) -> Acknowledged {
+/// A store that was written, stopped and left in good order, with all of it in one file.
+async fn closed(file: &'static str, entries: u64, entry_bytes: usize) -> Acknowledged {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let disk = SledDisk::open(dir.path(), CACHE_BYTES).expect("opens");
     let mut store = toy::open(disk).await.expect("opens");
@@ -41,7 +47,8 @@ async fn closed(entries: u64, entry_bytes: usize) -> Acknowledged {
     store.log.save_vote(&last).await.expect("saved");
     store.close().await.expect("closed");
     drop(store);
-    let data = tokio::time::timeout(Duration::from_secs(10), async {
+    let log = fs::read(dir.path().join(WAL)).expect("read");
+    let reopened = tokio::time::timeout(Duration::from_secs(10), async {
         // The tasks of the store end by themselves.
         loop {
             match SledDisk::open(dir.path(), CACHE_BYTES) {
@@ -50,10 +57,14 @@ async fn closed(entries: u64, entry_bytes: usize) -> Acknowledged {
                 Err(error) => panic!("{error}"),
             }
         }
-        fs::read(dir.path().join("db")).expect("read")
     });
-    let data = data.await.expect("it is let go of");
-    Acknowledged { dir, data, vote: last, entries }
+    // Opening has emptied the log into sled.
+    reopened.await.expect("it is let go of");
+    let data = match file {
+        WAL => log,
+        file => fs::read(dir.path().join(file)).expect("read"),
+    };
+    Acknowledged { dir, file, data, vote: last, entries }
 }
 
 /// How a damaged store was found.
@@ -64,11 +75,16 @@ enum Found {
     Less,
 }
 
-/// Opens a copy of the directory with other contents of sled's file.
+/// Opens a copy of the directory with other contents of the file.
 async fn found(acknowledged: &Acknowledged, data: &[u8], with_mark: bool) -> Found {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    copy(acknowledged.dir.path(), dir.path(), with_mark);
-    fs::write(dir.path().join("db"), data).expect("written");
+    if acknowledged.file == SLED {
+        fs::copy(acknowledged.dir.path().join("conf"), dir.path().join("conf")).expect("copied");
+    }
+    if with_mark {
+        fs::copy(acknowledged.dir.path().join(MARK), dir.path().join(MARK)).expect("copied");
+    }
+    fs::write(dir.path().join(acknowledged.file), data).expect("written");
     let disk = match SledDisk::open(dir.path(), CACHE_BYTES) {
         Ok(disk) => disk,
         Err(error) => return Found::Refused(error.to_string()),
@@ -84,23 +100,19 @@ async fn found(acknowledged: &Acknowledged, data: &[u8], with_mark: bool) -> Fou
     if whole { Found::Whole } else { Found::Less }
 }
 
-fn copy(from: &Path, to: &Path, with_mark: bool) {
-    for name in ["conf", "synced"] {
-        if with_mark || name != "synced" {
-            fs::copy(from.join(name), to.join(name)).expect("copied");
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_damage_to_the_file_makes_a_replica_forget() {
     // Where all lies in the file's last segment, any damage cuts off what comes behind it.
-    let (refused, forgotten) = damage_all_over(&closed(200, 300).await, 90).await;
+    let (refused, forgotten) = damage_all_over(&closed(SLED, 200, 300).await, 90).await;
     assert!(refused > 45, "only {refused} were noticed");
     assert!(forgotten > 5, "the mark would not be missed: {forgotten}");
     // Over several segments it may lie in what is obsolete, or where sled itself refuses it.
-    let (refused, _) = damage_all_over(&closed(400, 12_000).await, 45).await;
+    let (refused, _) = damage_all_over(&closed(SLED, 400, 12_000).await, 45).await;
     assert!(refused > 0, "none was noticed");
+    // All of the write-ahead log counts, until it is cleared.
+    let (refused, forgotten) = damage_all_over(&closed(WAL, 200, 300).await, 90).await;
+    assert!(refused == 90, "only {refused} were noticed");
+    assert!(forgotten > 5, "the mark would not be missed: {forgotten}");
 }
 
 /// Damages one place after the other; answers how often that was noticed, and how often it would
@@ -134,7 +146,13 @@ async fn damage_all_over(acknowledged: &Acknowledged, scars: usize) -> (usize, u
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_was_cut_is_refused() {
-    let acknowledged = &closed(100, 300).await;
+    for file in [SLED, WAL] {
+        cut_all_over(file).await;
+    }
+}
+
+async fn cut_all_over(file: &'static str) {
+    let acknowledged = &closed(file, 100, 300).await;
     let used = 1 + acknowledged.data.iter().rposition(|byte| *byte != 0).expect("it was written");
     for step in 0..40 {
         let mut data = acknowledged.data.clone();
