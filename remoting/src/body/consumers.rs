@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{BodyError, Subscription, json, lenient};
+use super::json::{self, Text, list, scalar};
+use super::{BodyError, Subscription, lenient};
 
 /// Most queues of one call for locks.
 pub const QUEUES_MAX: usize = 16_384;
@@ -35,12 +36,15 @@ impl ConsumerIds {
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
-            #[serde(deserialize_with = "lenient::list::<_, _, MEMBERS_MAX>")]
-            consumer_id_list: Option<Vec<String>>,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            consumer_id_list: Text<'a>,
         }
-        let wire: Wire = json::read_bounded(body, size_of::<QueueRef>())?;
-        Ok(Self { consumer_id_list: wire.consumer_id_list.unwrap_or_default() })
+        json::read(body, |text, allowance| {
+            let wire: Wire<'_> = scalar(text)?;
+            let ids = list(wire.consumer_id_list, MEMBERS_MAX, allowance, scalar)?;
+            Ok(Self { consumer_id_list: ids.unwrap_or_default() })
+        })
     }
 }
 
@@ -173,19 +177,21 @@ impl LockBatch {
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
+        struct Wire<'a> {
             #[serde(deserialize_with = "lenient::text")]
             client_id: Option<String>,
             #[serde(deserialize_with = "lenient::text")]
             consumer_group: Option<String>,
-            #[serde(deserialize_with = "lenient::list::<_, _, QUEUES_MAX>")]
-            mq_set: Option<Vec<QueueRef>>,
+            #[serde(borrow)]
+            mq_set: Text<'a>,
         }
-        let wire: Wire = json::read_bounded(body, size_of::<QueueRef>())?;
-        Ok(Self {
-            client_id: wire.client_id.unwrap_or_default(),
-            consumer_group: wire.consumer_group.unwrap_or_default(),
-            mq_set: wire.mq_set.unwrap_or_default(),
+        json::read(body, |text, allowance| {
+            let wire: Wire<'_> = scalar(text)?;
+            Ok(Self {
+                client_id: wire.client_id.unwrap_or_default(),
+                consumer_group: wire.consumer_group.unwrap_or_default(),
+                mq_set: list(wire.mq_set, QUEUES_MAX, allowance, scalar)?.unwrap_or_default(),
+            })
         })
     }
 }

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
-use super::{BodyError, json, lenient};
+use super::json::{self, Allowance, Text, list, scalar};
+use super::{BodyError, lenient};
 
 /// Most groups of either kind that one client may name.
 pub const GROUPS_MAX: usize = 1_024;
@@ -13,9 +15,6 @@ pub const GROUPS_MAX: usize = 1_024;
 pub const SUBSCRIPTIONS_MAX: usize = 4_096;
 /// Most tags of one subscription.
 pub const TAGS_MAX: usize = 4_096;
-
-/// The largest of what stands in lists here.
-const ENTRY_BYTES: usize = size_of::<Subscription>();
 
 /// RocketMQ's `HeartbeatData`: a client, and the groups that it is a member of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -147,28 +146,34 @@ impl Heartbeat {
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
+        struct Wire<'a> {
             #[serde(rename = "clientID", deserialize_with = "lenient::text")]
             client_id: Option<String>,
-            #[serde(deserialize_with = "lenient::list::<_, _, GROUPS_MAX>")]
-            consumer_data_set: Option<Vec<ConsumerData>>,
-            #[serde(deserialize_with = "lenient::list::<_, _, GROUPS_MAX>")]
-            producer_data_set: Option<Vec<ProducerData>>,
+            #[serde(borrow)]
+            consumer_data_set: Text<'a>,
+            #[serde(borrow)]
+            producer_data_set: Text<'a>,
         }
-        let wire: Wire = json::read_bounded(body, ENTRY_BYTES)?;
-        Ok(Self {
-            client_id: wire.client_id.unwrap_or_default(),
-            consumer_data_set: wire.consumer_data_set.unwrap_or_default(),
-            producer_data_set: wire.producer_data_set.unwrap_or_default(),
+        json::read(body, |text, allowance| {
+            let wire: Wire<'_> = scalar(text)?;
+            let consumers = list(wire.consumer_data_set, GROUPS_MAX, allowance, |text| {
+                ConsumerData::read(text, allowance)
+            })?;
+            let producers = list(wire.producer_data_set, GROUPS_MAX, allowance, scalar)?;
+            Ok(Self {
+                client_id: wire.client_id.unwrap_or_default(),
+                consumer_data_set: consumers.unwrap_or_default(),
+                producer_data_set: producers.unwrap_or_default(),
+            })
         })
     }
 }
 
-impl<'de> Deserialize<'de> for ConsumerData {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl ConsumerData {
+    fn read(text: &RawValue, allowance: &Allowance) -> serde_json::Result<Self> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
+        struct Wire<'a> {
             #[serde(deserialize_with = "lenient::text")]
             consume_from_where: Option<String>,
             #[serde(deserialize_with = "lenient::text")]
@@ -177,20 +182,28 @@ impl<'de> Deserialize<'de> for ConsumerData {
             group_name: Option<String>,
             #[serde(deserialize_with = "lenient::text")]
             message_model: Option<String>,
-            #[serde(deserialize_with = "lenient::list::<_, _, SUBSCRIPTIONS_MAX>")]
-            subscription_data_set: Option<Vec<Subscription>>,
+            #[serde(borrow)]
+            subscription_data_set: Text<'a>,
             #[serde(deserialize_with = "lenient::boolean")]
             unit_mode: Option<bool>,
         }
-        let wire = Wire::deserialize(deserializer)?;
+        let wire: Wire<'_> = scalar(text)?;
         // fastjson finds an enum's name whatever its case.
-        let name = |text: Option<String>| text.unwrap_or_default().to_ascii_uppercase();
+        let name = |text: Option<String>| {
+            let mut name = text.unwrap_or_default();
+            name.make_ascii_uppercase();
+            name
+        };
+        let subscriptions =
+            list(wire.subscription_data_set, SUBSCRIPTIONS_MAX, allowance, |text| {
+                Subscription::read(text, allowance)
+            })?;
         Ok(Self {
             consume_from_where: name(wire.consume_from_where),
             consume_type: name(wire.consume_type),
             group_name: wire.group_name.unwrap_or_default(),
             message_model: name(wire.message_model),
-            subscription_data_set: wire.subscription_data_set.unwrap_or_default(),
+            subscription_data_set: subscriptions.unwrap_or_default(),
             unit_mode: wire.unit_mode.unwrap_or_default(),
         })
     }
@@ -209,38 +222,39 @@ impl<'de> Deserialize<'de> for ProducerData {
     }
 }
 
-impl<'de> Deserialize<'de> for Subscription {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl Subscription {
+    fn read(text: &RawValue, allowance: &Allowance) -> serde_json::Result<Self> {
         /// A tag's hash, which Go writes as a string.
         #[derive(Deserialize)]
         struct Code(#[serde(deserialize_with = "lenient::integer")] Option<i32>);
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
+        struct Wire<'a> {
             #[serde(deserialize_with = "lenient::boolean")]
             class_filter_mode: Option<bool>,
-            #[serde(deserialize_with = "lenient::list::<_, _, TAGS_MAX>")]
-            code_set: Option<Vec<Code>>,
+            #[serde(borrow)]
+            code_set: Text<'a>,
             #[serde(deserialize_with = "lenient::text")]
             expression_type: Option<String>,
             #[serde(deserialize_with = "lenient::text")]
             sub_string: Option<String>,
             #[serde(deserialize_with = "lenient::integer")]
             sub_version: Option<i64>,
-            #[serde(deserialize_with = "lenient::list::<_, _, TAGS_MAX>")]
-            tags_set: Option<Vec<String>>,
+            #[serde(borrow)]
+            tags_set: Text<'a>,
             #[serde(deserialize_with = "lenient::text")]
             topic: Option<String>,
         }
-        let wire = Wire::deserialize(deserializer)?;
-        let codes = wire.code_set.unwrap_or_default().into_iter();
+        let wire: Wire<'_> = scalar(text)?;
+        let codes: Option<Vec<Code>> = list(wire.code_set, TAGS_MAX, allowance, scalar)?;
         Ok(Self {
             class_filter_mode: wire.class_filter_mode.unwrap_or_default(),
-            code_set: codes.filter_map(|code| code.0).collect(),
+            // In place: it takes no memory.
+            code_set: codes.unwrap_or_default().into_iter().filter_map(|code| code.0).collect(),
             expression_type: wire.expression_type.unwrap_or_default(),
             sub_string: wire.sub_string.unwrap_or_default(),
             sub_version: wire.sub_version.unwrap_or_default(),
-            tags_set: wire.tags_set.unwrap_or_default(),
+            tags_set: list(wire.tags_set, TAGS_MAX, allowance, scalar)?.unwrap_or_default(),
             topic: wire.topic.unwrap_or_default(),
         })
     }
@@ -261,11 +275,16 @@ impl FilterCheck {
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
-            subscription_data: Option<Subscription>,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            subscription_data: Text<'a>,
         }
-        let wire: Wire = json::read_bounded(body, ENTRY_BYTES)?;
-        Ok(Self { subscription: wire.subscription_data })
+        json::read(body, |text, allowance| {
+            let wire: Wire<'_> = scalar(text)?;
+            let subscription =
+                wire.subscription_data.map(|text| Subscription::read(text, allowance));
+            Ok(Self { subscription: subscription.transpose()? })
+        })
     }
 }
 

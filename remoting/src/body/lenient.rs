@@ -1,13 +1,11 @@
 //! Fields as fastjson reads them: a number may be a string and the other way round, null is as
-//! good as absent; and containers whose entries are counted before they are kept.
+//! good as absent.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
+use serde::de::{Error, Visitor};
 
 /// An integer, also from its decimal text, a whole float or a boolean; none from null and "".
 pub(super) fn integer<'de, D, N>(deserializer: D) -> Result<Option<N>, D::Error>
@@ -138,19 +136,20 @@ pub(super) fn borrowed_text<'de, D: Deserializer<'de>>(
         }
 
         fn visit_bool<E: Error>(self, set: bool) -> Result<Self::Value, E> {
-            Ok(Some(Cow::Owned(set.to_string())))
+            Ok(Some(shown(set)))
         }
 
         fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-            Ok(Some(Cow::Owned(number.to_string())))
+            Ok(Some(shown(number)))
         }
 
         fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-            Ok(Some(Cow::Owned(number.to_string())))
+            Ok(Some(shown(number)))
         }
 
         fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-            Ok(Some(Cow::Owned(number.to_string())))
+            // As short as it came: 1e300 has no 301 digits.
+            Ok(serde_json::Number::from_f64(number).map(shown))
         }
 
         fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
@@ -161,93 +160,11 @@ pub(super) fn borrowed_text<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(Text)
 }
 
-/// An object of at most `MAX` entries; null is an empty one. Of a key that is there twice the last
-/// value counts.
-pub(super) fn map<'de, D, K, V, const MAX: usize>(
-    deserializer: D,
-) -> Result<BTreeMap<K, V>, D::Error>
-where
-    D: Deserializer<'de>,
-    K: Deserialize<'de> + Ord,
-    V: Deserialize<'de>,
-{
-    struct Entries<K, V, const MAX: usize>(PhantomData<(K, V)>);
-
-    impl<'de, K, V, const MAX: usize> Visitor<'de> for Entries<K, V, MAX>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-    {
-        type Value = BTreeMap<K, V>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-            let mut entries = BTreeMap::new();
-            while let Some(key) = access.next_key()? {
-                check_count::<A::Error>(entries.len(), MAX)?;
-                entries.insert(key, access.next_value()?);
-            }
-            Ok(entries)
-        }
-
-        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-            Ok(BTreeMap::new())
-        }
-    }
-
-    deserializer.deserialize_any(Entries::<K, V, MAX>(PhantomData))
-}
-
-/// A list of at most `MAX` entries; none for null.
-pub(super) fn list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Entries<T, const MAX: usize>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Entries<T, MAX> {
-        type Value = Option<Vec<T>>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-            let mut entries = Vec::new();
-            while let Some(entry) = access.next_element()? {
-                check_count::<A::Error>(entries.len(), MAX)?;
-                entries.push(entry);
-            }
-            Ok(Some(entries))
-        }
-
-        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-    }
-
-    deserializer.deserialize_any(Entries::<T, MAX>(PhantomData))
-}
-
-/// May one entry more be kept beside `count` others?
-pub(super) fn check_count<E: Error>(count: usize, max: usize) -> Result<(), E> {
-    if count < max {
-        return Ok(());
-    }
-    Err(E::custom(format_args!("more than {max} entries")))
-}
-
-/// A list inside a map, with the bound of [`list`].
-pub(super) struct Bounded<T, const MAX: usize>(pub(super) Vec<T>);
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        list::<D, T, MAX>(deserializer).map(|entries| Self(entries.unwrap_or_default()))
-    }
+/// In no more room than it needs.
+fn shown<'a>(value: impl fmt::Display) -> Cow<'a, str> {
+    let mut text = value.to_string();
+    text.shrink_to_fit();
+    Cow::Owned(text)
 }
 
 #[cfg(test)]
@@ -288,25 +205,16 @@ mod tests {
         assert_eq!(boolean("null"), Some(None));
         assert_eq!(boolean("\"yes\""), None);
         let text = |json| read(json, |json| text(json));
-        for (json, expected) in
-            [("\"a\\n\"", "a\n"), ("7", "7"), ("-1.5", "-1.5"), ("false", "false")]
-        {
+        for (json, expected) in [
+            ("\"a\\n\"", "a\n"),
+            ("7", "7"),
+            ("-1.5", "-1.5"),
+            ("1e300", "1e+300"),
+            ("false", "false"),
+        ] {
             assert_eq!(text(json), Some(Some(expected.to_owned())), "{json}");
         }
         assert_eq!(text("null"), Some(None));
         assert_eq!(text("[]"), None);
-    }
-
-    #[test]
-    fn entries_are_counted_before_they_are_kept() {
-        let list = |json| read(json, |json| list::<_, u8, 2>(json));
-        assert_eq!(list("[1,2]"), Some(Some(vec![1, 2])));
-        assert_eq!(list("null"), Some(None));
-        assert_eq!(list("[1,2,3]"), None);
-        let map = |json| read(json, |json| map::<_, u8, u8, 2>(json));
-        assert_eq!(map(r#"{"1":1,"2":2}"#), Some(BTreeMap::from([(1, 1), (2, 2)])));
-        assert_eq!(map("null"), Some(BTreeMap::new()));
-        assert_eq!(map(r#"{"1":1,"2":2,"3":3}"#), None);
-        assert_eq!(map(r#"{"one":1}"#), None);
     }
 }

@@ -1,11 +1,10 @@
 //! Lists and tables that tools ask a name server for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use serde::{Deserialize, Deserializer, Serialize};
-
-use super::lenient::{self, Bounded};
-use super::{BROKERS_MAX, BodyError, BrokerData, TOPICS_MAX, json};
+use super::json::{self, Allowance, Text, list, scalar, table};
+use super::{BROKERS_MAX, BodyError, BrokerData, TOPICS_MAX, Table, lenient};
 
 /// RocketMQ's `TopicList` (206, 224, 304, 311 to 313).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -15,7 +14,7 @@ pub struct TopicList {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broker_addr: Option<String>,
     /// The topics; for 304 the names of clusters and brokers.
-    pub topic_list: Vec<String>,
+    pub topic_list: Vec<Box<str>>,
 }
 
 impl TopicList {
@@ -30,32 +29,31 @@ impl TopicList {
     /// # Errors
     /// Not a JSON object, or one whose fields have other types; too many topics.
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
-        json::read(body)
+        json::read(body, Self::read)
     }
 }
 
-impl<'de> Deserialize<'de> for TopicList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl TopicList {
+    fn read(text: &RawValue, allowance: &Allowance) -> serde_json::Result<Self> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
+        struct Wire<'a> {
             #[serde(deserialize_with = "lenient::text")]
             broker_addr: Option<String>,
-            #[serde(deserialize_with = "lenient::list::<_, _, TOPICS_MAX>")]
-            topic_list: Option<Vec<String>>,
+            #[serde(borrow)]
+            topic_list: Text<'a>,
         }
-        let Wire { broker_addr, topic_list } = Wire::deserialize(deserializer)?;
+        let Wire { broker_addr, topic_list } = scalar(text)?;
+        let topic_list = list(topic_list, TOPICS_MAX, allowance, scalar)?;
         Ok(Self { broker_addr, topic_list: topic_list.unwrap_or_default() })
     }
 }
 
 /// RocketMQ's `KVTable`: one namespace of the KV configuration (219, and in the answer of 103).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct KvTable {
     /// Key → value.
-    #[serde(deserialize_with = "lenient::map::<_, _, _, TOPICS_MAX>")]
-    pub table: BTreeMap<String, String>,
+    pub table: Table<Box<str>, Box<str>>,
 }
 
 impl KvTable {
@@ -70,7 +68,18 @@ impl KvTable {
     /// # Errors
     /// Not a JSON object, or one whose fields have other types; too many keys.
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
-        json::read(body)
+        json::read(body, Self::read)
+    }
+
+    fn read(text: &RawValue, allowance: &Allowance) -> serde_json::Result<Self> {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            table: Text<'a>,
+        }
+        let wire: Wire<'_> = scalar(text)?;
+        Ok(Self { table: table(wire.table, TOPICS_MAX, allowance, scalar)? })
     }
 }
 
@@ -79,9 +88,9 @@ impl KvTable {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterInfo {
     /// Broker name → its addresses.
-    pub broker_addr_table: BTreeMap<String, BrokerData>,
+    pub broker_addr_table: Table<String, BrokerData>,
     /// Cluster → its broker names.
-    pub cluster_addr_table: BTreeMap<String, BTreeSet<String>>,
+    pub cluster_addr_table: Table<String, Vec<String>>,
 }
 
 impl ClusterInfo {
@@ -102,27 +111,29 @@ impl ClusterInfo {
     /// # Errors
     /// Not a JSON object, or one whose fields have other types; too many brokers.
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
-        json::read(body)
+        json::read(body, Self::read)
     }
 }
 
-impl<'de> Deserialize<'de> for ClusterInfo {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl ClusterInfo {
+    fn read(text: &RawValue, allowance: &Allowance) -> serde_json::Result<Self> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
-            #[serde(deserialize_with = "lenient::map::<_, _, _, BROKERS_MAX>")]
-            broker_addr_table: BTreeMap<String, BrokerData>,
-            #[serde(deserialize_with = "lenient::map::<_, _, _, BROKERS_MAX>")]
-            cluster_addr_table: BTreeMap<String, Bounded<String, BROKERS_MAX>>,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            broker_addr_table: Text<'a>,
+            #[serde(borrow)]
+            cluster_addr_table: Text<'a>,
         }
-        let wire = Wire::deserialize(deserializer)?;
-        let clusters = wire.cluster_addr_table.into_iter();
+        let wire: Wire<'_> = scalar(text)?;
+        let broker = |text| BrokerData::read(text, allowance);
+        let names = |text| {
+            let names = list(Some(text), BROKERS_MAX, allowance, scalar)?;
+            Ok(names.unwrap_or_default())
+        };
         Ok(Self {
-            broker_addr_table: wire.broker_addr_table,
-            cluster_addr_table: clusters
-                .map(|(cluster, brokers)| (cluster, brokers.0.into_iter().collect()))
-                .collect(),
+            broker_addr_table: table(wire.broker_addr_table, BROKERS_MAX, allowance, broker)?,
+            cluster_addr_table: table(wire.cluster_addr_table, BROKERS_MAX, allowance, names)?,
         })
     }
 }
@@ -132,7 +143,7 @@ impl<'de> Deserialize<'de> for ClusterInfo {
 #[serde(rename_all = "camelCase")]
 pub struct BrokerMemberGroup {
     /// Broker id → address.
-    pub broker_addrs: BTreeMap<u64, String>,
+    pub broker_addrs: Table<u64, String>,
     /// The broker name.
     pub broker_name: String,
     /// The cluster, as the request named it.
@@ -163,14 +174,19 @@ impl BrokerMemberGroup {
     /// # Errors
     /// Not a JSON object, or one whose fields have other types; too many addresses.
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
-        #[derive(Deserialize, Default)]
-        #[serde(default, rename_all = "camelCase")]
-        struct Envelope {
-            /// Read as what it is part of elsewhere.
-            broker_member_group: Option<BrokerData>,
-        }
-        let group = json::read::<Envelope>(body)?.broker_member_group.unwrap_or_default();
-        let BrokerData { broker_addrs, broker_name, cluster, .. } = group;
-        Ok(Self { broker_addrs, broker_name, cluster })
+        json::read(body, |text, allowance| {
+            #[derive(Deserialize, Default)]
+            #[serde(default, rename_all = "camelCase")]
+            struct Envelope<'a> {
+                #[serde(borrow)]
+                broker_member_group: Text<'a>,
+            }
+            let envelope: Envelope<'_> = scalar(text)?;
+            let Some(group) = envelope.broker_member_group else { return Ok(Self::default()) };
+            // Read as what it is part of elsewhere.
+            let BrokerData { broker_addrs, broker_name, cluster, .. } =
+                BrokerData::read(group, allowance)?;
+            Ok(Self { broker_addrs, broker_name, cluster })
+        })
     }
 }

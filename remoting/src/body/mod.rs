@@ -12,12 +12,14 @@
 //! | [`consumers`] | members of groups (38, 203), groups of a topic (300), locks of queues (41, 42) |
 //! | [`stats`] | queues' offsets (202) and groups' progress (208), keyed by objects |
 //! | [`group`] | [`SubscriptionGroup`]: settings of a consumer group (200, 201, 352) |
-//! | [`json`] | JSON as fastjson writes and reads it: bare integer keys, bounded depth |
-//! | `lenient` | fields read as fastjson reads them: numbers as strings, null as absent, bounded counts |
+//! | [`table`] | [`Table`]: a map in the least memory |
+//! | [`json`] | JSON as fastjson writes and reads it: bare integer keys, bounded depth and memory |
+//! | `lenient` | fields read as fastjson reads them: numbers as strings, null as absent |
 //!
-//! Reading bounds everything that comes from outside: depth, inflated bytes, entries; and entries
-//! are kept one by one, as their bytes are read, never because a length promised them. Unknown
-//! fields are ignored, missing ones take the defaults of RocketMQ's classes.
+//! Reading bounds everything that comes from outside: depth, inflated bytes, entries, and memory:
+//! never more is taken than four times the bytes received and a small constant, and everything is
+//! paid for before it is allocated. Of a compressed body its bytes are those that it inflates to.
+//! Unknown fields are ignored, missing ones take the defaults of RocketMQ's classes.
 //!
 //! Source: RocketMQ `remoting.protocol.body`, `remoting.protocol.route` (5.3.3), `common.protocol`
 //! (4.9.8).
@@ -31,6 +33,7 @@ pub mod lists;
 pub mod registration;
 pub mod route;
 pub mod stats;
+pub mod table;
 pub mod topic;
 pub mod version;
 
@@ -40,6 +43,7 @@ pub use heartbeat::{Heartbeat, Subscription};
 pub use lists::{BrokerMemberGroup, ClusterInfo, KvTable, TopicList};
 pub use registration::RegisterBody;
 pub use route::{BrokerData, QueueData, TopicRouteData};
+pub use table::Table;
 pub use topic::{Attributes, TopicConfig, TopicFilterType, TopicQueueMappingInfo};
 pub use version::DataVersion;
 

@@ -1,13 +1,12 @@
 //! The answer to "where is this topic?" (105), and the body of 217.
 
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use serde::{Deserialize, Deserializer, Serialize};
-
-use super::lenient::{self, Bounded};
+use super::json::{self, Allowance, Text, list, scalar, table};
 use super::{
-    ADDRESSES_MAX, BROKERS_MAX, BodyError, FILTER_SERVERS_MAX, STANDARD_JSON_VERSION,
-    TopicQueueMappingInfo, json,
+    ADDRESSES_MAX, BROKERS_MAX, BodyError, FILTER_SERVERS_MAX, STANDARD_JSON_VERSION, Table,
+    TopicQueueMappingInfo, lenient,
 };
 
 /// RocketMQ's `TopicRouteData`.
@@ -17,15 +16,15 @@ pub struct TopicRouteData {
     /// Brokers of the topic. Clients need no order of them.
     pub broker_datas: Vec<BrokerData>,
     /// Address → filter servers.
-    pub filter_server_table: BTreeMap<String, Vec<String>>,
+    pub filter_server_table: Table<String, Vec<String>>,
     /// `broker:queues;…`. Absent rather than empty: 5.x clients take an empty one for a setting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_topic_conf: Option<String>,
     /// Queues of the topic, one entry a broker.
     pub queue_datas: Vec<QueueData>,
     /// 5.x, static topics: broker name → what it owns. Absent when empty.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub topic_queue_mapping_by_broker: BTreeMap<String, TopicQueueMappingInfo>,
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    pub topic_queue_mapping_by_broker: Table<String, TopicQueueMappingInfo>,
 }
 
 /// RocketMQ's `QueueData`: a broker's share of a topic.
@@ -49,7 +48,7 @@ pub struct QueueData {
 #[serde(rename_all = "camelCase")]
 pub struct BrokerData {
     /// Broker id → address; 0 is the master.
-    pub broker_addrs: BTreeMap<u64, String>,
+    pub broker_addrs: Table<u64, String>,
     /// The broker name.
     pub broker_name: String,
     /// Its cluster.
@@ -87,40 +86,51 @@ impl TopicRouteData {
     /// # Errors
     /// Not a JSON object, or one whose fields have other types; more entries than any route has.
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
-        json::read(body)
+        json::read(body, Self::read)
     }
 }
 
-impl<'de> Deserialize<'de> for TopicRouteData {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl TopicRouteData {
+    fn read(text: &RawValue, allowance: &Allowance) -> serde_json::Result<Self> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
-            #[serde(deserialize_with = "lenient::list::<_, _, BROKERS_MAX>")]
-            broker_datas: Option<Vec<BrokerData>>,
-            #[serde(deserialize_with = "lenient::map::<_, _, _, BROKERS_MAX>")]
-            filter_server_table: BTreeMap<String, Bounded<String, FILTER_SERVERS_MAX>>,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            broker_datas: Text<'a>,
+            #[serde(borrow)]
+            filter_server_table: Text<'a>,
             #[serde(deserialize_with = "lenient::text")]
             order_topic_conf: Option<String>,
-            #[serde(deserialize_with = "lenient::list::<_, _, BROKERS_MAX>")]
-            queue_datas: Option<Vec<QueueData>>,
-            #[serde(deserialize_with = "lenient::map::<_, _, _, BROKERS_MAX>")]
-            topic_queue_mapping_by_broker: BTreeMap<String, TopicQueueMappingInfo>,
+            #[serde(borrow)]
+            queue_datas: Text<'a>,
+            #[serde(borrow)]
+            topic_queue_mapping_by_broker: Text<'a>,
         }
-        let wire = Wire::deserialize(deserializer)?;
-        let servers = wire.filter_server_table.into_iter();
+        let wire: Wire<'_> = scalar(text)?;
+        let brokers = list(wire.broker_datas, BROKERS_MAX, allowance, |text| {
+            BrokerData::read(text, allowance)
+        })?;
+        let filter_server_table =
+            table(wire.filter_server_table, BROKERS_MAX, allowance, |text| {
+                let servers = list(Some(text), FILTER_SERVERS_MAX, allowance, scalar)?;
+                Ok(servers.unwrap_or_default())
+            })?;
+        let queues = list(wire.queue_datas, BROKERS_MAX, allowance, scalar)?;
+        let mappings = wire.topic_queue_mapping_by_broker;
         Ok(Self {
-            broker_datas: wire.broker_datas.unwrap_or_default(),
-            filter_server_table: servers.map(|(address, servers)| (address, servers.0)).collect(),
+            broker_datas: brokers.unwrap_or_default(),
+            filter_server_table,
             order_topic_conf: wire.order_topic_conf,
-            queue_datas: wire.queue_datas.unwrap_or_default(),
-            topic_queue_mapping_by_broker: wire.topic_queue_mapping_by_broker,
+            queue_datas: queues.unwrap_or_default(),
+            topic_queue_mapping_by_broker: table(mappings, BROKERS_MAX, allowance, |text| {
+                TopicQueueMappingInfo::read(text, allowance)
+            })?,
         })
     }
 }
 
 impl<'de> Deserialize<'de> for QueueData {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
         struct Wire {
@@ -148,13 +158,13 @@ impl<'de> Deserialize<'de> for QueueData {
     }
 }
 
-impl<'de> Deserialize<'de> for BrokerData {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl BrokerData {
+    pub(super) fn read(text: &RawValue, allowance: &Allowance) -> serde_json::Result<Self> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
-            #[serde(deserialize_with = "lenient::map::<_, _, _, ADDRESSES_MAX>")]
-            broker_addrs: BTreeMap<u64, String>,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            broker_addrs: Text<'a>,
             #[serde(deserialize_with = "lenient::text")]
             broker_name: Option<String>,
             #[serde(deserialize_with = "lenient::text")]
@@ -164,9 +174,9 @@ impl<'de> Deserialize<'de> for BrokerData {
             #[serde(deserialize_with = "lenient::text")]
             zone_name: Option<String>,
         }
-        let wire = Wire::deserialize(deserializer)?;
+        let wire: Wire<'_> = scalar(text)?;
         Ok(Self {
-            broker_addrs: wire.broker_addrs,
+            broker_addrs: table(wire.broker_addrs, ADDRESSES_MAX, allowance, scalar)?,
             broker_name: wire.broker_name.unwrap_or_default(),
             cluster: wire.cluster.unwrap_or_default(),
             enable_acting_master: wire.enable_acting_master.unwrap_or_default(),
@@ -193,7 +203,7 @@ mod tests {
             ..QueueData::default()
         };
         assert_eq!(route.queue_datas, [queues]);
-        let addresses = BTreeMap::from([(0, "h:1".to_owned()), (1, "h:2".to_owned())]);
+        let addresses = Table::from([(0, "h:1".to_owned()), (1, "h:2".to_owned())]);
         assert_eq!(route.broker_datas[0].broker_addrs, addresses);
         assert_eq!(route.broker_datas[1], BrokerData::default());
         assert_eq!(route.filter_server_table["h:1"], ["f:1"]);

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::lenient;
+use super::json::{self, Allowance, Text};
+use super::{Table, lenient};
 
 /// Queue ids that one mapping may list; RocketMQ's tools make a few hundred.
 const MAPPED_QUEUES_MAX: usize = 1_000_000;
@@ -101,6 +102,11 @@ impl Attributes {
         self.0.is_none()
     }
 
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_deref().map_or(0, |raw| raw.get().len())
+    }
+
     fn from_raw(raw: &RawValue) -> Self {
         let text = raw.get();
         let empty = text.strip_prefix('{').is_none_or(|rest| rest.trim_start().starts_with('}'));
@@ -180,7 +186,7 @@ pub struct TopicQueueMappingInfo {
     /// The broker that owns them.
     pub bname: String,
     /// The topic's queue → the broker's queue.
-    pub curr_id_map: BTreeMap<i32, i32>,
+    pub curr_id_map: Table<i32, i32>,
     /// Set while the mapping is being moved.
     pub dirty: bool,
     /// Grows with each move; clients follow the newest.
@@ -198,7 +204,7 @@ impl Default for TopicQueueMappingInfo {
     fn default() -> Self {
         Self {
             bname: String::new(),
-            curr_id_map: BTreeMap::new(),
+            curr_id_map: Table::default(),
             dirty: false,
             epoch: 0,
             scope: "__global__".to_owned(),
@@ -208,15 +214,15 @@ impl Default for TopicQueueMappingInfo {
     }
 }
 
-impl<'de> Deserialize<'de> for TopicQueueMappingInfo {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl TopicQueueMappingInfo {
+    pub(super) fn read(text: &RawValue, allowance: &Allowance) -> serde_json::Result<Self> {
         #[derive(Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
-        struct Wire {
+        struct Wire<'a> {
             #[serde(deserialize_with = "lenient::text")]
             bname: Option<String>,
-            #[serde(deserialize_with = "lenient::map::<_, _, _, MAPPED_QUEUES_MAX>")]
-            curr_id_map: BTreeMap<i32, i32>,
+            #[serde(borrow)]
+            curr_id_map: Text<'a>,
             #[serde(deserialize_with = "lenient::boolean")]
             dirty: Option<bool>,
             #[serde(deserialize_with = "lenient::integer")]
@@ -228,11 +234,11 @@ impl<'de> Deserialize<'de> for TopicQueueMappingInfo {
             #[serde(deserialize_with = "lenient::integer")]
             total_queues: Option<i32>,
         }
-        let wire = Wire::deserialize(deserializer)?;
+        let wire: Wire<'_> = json::scalar(text)?;
         let default = Self::default();
         Ok(Self {
             bname: wire.bname.unwrap_or_default(),
-            curr_id_map: wire.curr_id_map,
+            curr_id_map: json::table(wire.curr_id_map, MAPPED_QUEUES_MAX, allowance, json::scalar)?,
             dirty: wire.dirty.unwrap_or_default(),
             epoch: wire.epoch.unwrap_or_default(),
             scope: wire.scope.unwrap_or(default.scope),
@@ -244,7 +250,6 @@ impl<'de> Deserialize<'de> for TopicQueueMappingInfo {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json;
     use super::*;
 
     #[test]
@@ -262,10 +267,10 @@ mod tests {
     #[test]
     fn mappings_keep_their_defaults_and_take_bare_queue_ids() {
         let stock = br#"{"bname":"bm","currIdMap":{0:0,1:1},"dirty":false,"epoch":5,"scope":"__global__","topic":"S1","totalQueues":4}"#;
-        let read: TopicQueueMappingInfo = json::read(stock).unwrap();
+        let read = json::read(stock, TopicQueueMappingInfo::read).unwrap();
         let expected = TopicQueueMappingInfo {
             bname: "bm".to_owned(),
-            curr_id_map: BTreeMap::from([(0, 0), (1, 1)]),
+            curr_id_map: [(0, 0), (1, 1)].into(),
             epoch: 5,
             topic: "S1".to_owned(),
             total_queues: 4,
@@ -273,6 +278,7 @@ mod tests {
         };
         assert_eq!(read, expected);
         assert_eq!(json::legacy(&read), stock);
-        assert_eq!(json::read(b"{\"scope\":null}"), Ok(TopicQueueMappingInfo::default()));
+        let nothing = json::read(b"{\"scope\":null}", TopicQueueMappingInfo::read);
+        assert_eq!(nothing, Ok(TopicQueueMappingInfo::default()));
     }
 }

@@ -22,7 +22,7 @@ impl DataVersion {
     /// # Errors
     /// Not a JSON object, or one whose numbers are none.
     pub fn from_json(body: &[u8]) -> Result<Self, BodyError> {
-        json::read(body)
+        json::read(body, |text, _| json::scalar(text))
     }
 
     /// As a peer of this protocol version writes it: without the state version before 5.x.

@@ -1,11 +1,9 @@
 //! The body of every golden request and answer.
 
-use std::collections::BTreeMap;
-
 use signpost_remoting::body::registration::crc32;
 use signpost_remoting::body::{
     Attributes, BodyError, BrokerData, BrokerMemberGroup, ClusterInfo, DataVersion, KvTable,
-    QueueData, RegisterBody, TopicConfig, TopicList, TopicQueueMappingInfo, TopicRouteData,
+    QueueData, RegisterBody, Table, TopicConfig, TopicList, TopicQueueMappingInfo, TopicRouteData,
 };
 use signpost_remoting::namesrv::RegisterBrokerHeader;
 
@@ -32,16 +30,16 @@ fn fifo() -> Attributes {
     [("message.type", "FIFO")].into_iter().collect()
 }
 
-fn static_topic() -> BTreeMap<String, TopicQueueMappingInfo> {
+fn static_topic() -> Table<String, TopicQueueMappingInfo> {
     let info = TopicQueueMappingInfo {
         bname: "broker-a".to_owned(),
-        curr_id_map: BTreeMap::from([(0, 0), (1, 1)]),
+        curr_id_map: Table::from([(0, 0), (1, 1)]),
         epoch: 5,
         topic: "S1".to_owned(),
         total_queues: 4,
         ..TopicQueueMappingInfo::default()
     };
-    BTreeMap::from([("S1".to_owned(), info)])
+    Table::from([("S1".to_owned(), info)])
 }
 
 fn master() -> RegisterBody {
@@ -81,7 +79,7 @@ fn a_registration_is_read_and_written_byte_for_byte() {
 fn compressed_registrations() {
     let topics = |attributes| {
         let fifo = TopicConfig { attributes, ..topic(4, 6) };
-        BTreeMap::from([("Fifo".to_owned(), fifo), ("TopicTest".to_owned(), topic(8, 6))])
+        Table::from([("Fifo".to_owned(), fifo), ("TopicTest".to_owned(), topic(8, 6))])
     };
     let body = |counter, attributes| RegisterBody {
         topics: topics(attributes),
@@ -136,7 +134,7 @@ fn what_stock_brokers_send() {
 fn routes() {
     let mut route = TopicRouteData {
         broker_datas: vec![BrokerData {
-            broker_addrs: BTreeMap::from([
+            broker_addrs: Table::from([
                 (0, "127.0.0.1:10911".to_owned()),
                 (1, "127.0.0.1:10921".to_owned()),
             ]),
@@ -162,7 +160,7 @@ fn routes() {
     route.queue_datas[0].read_queue_nums = 4;
     route.queue_datas[0].write_queue_nums = 4;
     route.topic_queue_mapping_by_broker =
-        BTreeMap::from([("broker-a".to_owned(), static_topic()["S1"].clone())]);
+        Table::from([("broker-a".to_owned(), static_topic()["S1"].clone())]);
     let (standard, legacy) = (Capture::load("105-route-static"), Capture::load("105-route-legacy"));
     for capture in [&standard, &legacy] {
         assert_eq!(TopicRouteData::from_json(capture.answer_body()), Ok(route.clone()));
@@ -191,7 +189,7 @@ fn lists_and_tables() {
     ] {
         let capture = Capture::load(file);
         let list = TopicList::from_json(capture.answer_body()).unwrap();
-        assert_eq!(list.topic_list, names, "{file}");
+        assert!(list.topic_list.iter().map(|topic| &**topic).eq(names.iter().copied()), "{file}");
         let address = list.broker_addr.as_deref();
         assert_eq!(address, (capture.request.code == 304).then_some("127.0.0.1:10911"));
         assert_eq!(list.to_json(), capture.answer_body());
@@ -199,7 +197,7 @@ fn lists_and_tables() {
     for file in ["219-kv-namespace", "103-register-slave"] {
         let capture = Capture::load(file);
         let table = KvTable::from_json(capture.answer_body()).unwrap();
-        assert_eq!(table.table, BTreeMap::from([("Fifo".to_owned(), "broker-a:4".to_owned())]));
+        assert_eq!(table.table, Table::from([("Fifo".into(), "broker-a:4".into())]));
         assert_eq!(table.to_json(), capture.answer_body());
     }
     let capture = Capture::load("322-version");
@@ -215,7 +213,7 @@ fn clusters_and_members_have_bare_ids() {
     let capture = Capture::load("106-clusters");
     let clusters = ClusterInfo::from_json(capture.answer_body()).unwrap();
     assert_eq!(clusters.broker_addr_table["broker-a"].broker_addrs[&1], "127.0.0.1:10921");
-    assert!(clusters.cluster_addr_table["DefaultCluster"].contains("broker-a"));
+    assert!(clusters.cluster_addr_table["DefaultCluster"].contains(&"broker-a".to_owned()));
     assert_eq!(clusters.legacy_json(), capture.answer_body());
     assert_eq!(ClusterInfo::from_json(&clusters.standard_json()), Ok(clusters));
 

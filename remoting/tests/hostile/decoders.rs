@@ -34,18 +34,9 @@ pub(crate) struct Decoder {
     pub(crate) form: Form,
     /// Takes any text; then no input is malformed.
     pub(crate) refuses: bool,
-    /// Compressed: bytes that it may inflate to, in which its memory is counted.
-    pub(crate) inflates_to: usize,
-    /// Times the bytes received that it may take.
-    pub(crate) factor: usize,
+    /// What is received is what it inflates to.
+    pub(crate) zlib: bool,
 }
-
-/// What a broker and its clients are sent.
-const FACTOR: usize = 4;
-/// What name servers and those who ask them are sent: short entries become many times their size,
-/// and what bounds them is their number ([`TOPICS_MAX`](signpost_remoting::body::TOPICS_MAX),
-/// [`BROKERS_MAX`](signpost_remoting::body::BROKERS_MAX)).
-const FACTOR_OF_TABLES: usize = 90;
 
 fn decoder(
     name: &'static str,
@@ -53,7 +44,7 @@ fn decoder(
     decode: fn(&[u8]) -> bool,
     good: impl Into<Vec<u8>>,
 ) -> Decoder {
-    Decoder { name, decode, good: good.into(), form, refuses: true, inflates_to: 0, factor: FACTOR }
+    Decoder { name, decode, good: good.into(), form, refuses: true, zlib: false }
 }
 
 /// All of them.
@@ -215,7 +206,7 @@ fn name_server_bodies() -> Vec<Decoder> {
         ..RegisterBody::default()
     };
     let compressed = Decoder {
-        inflates_to: INFLATED_BYTES_MAX,
+        zlib: true,
         ..decoder(
             "registration, zlib",
             Form::Binary,
@@ -247,7 +238,7 @@ fn name_server_bodies() -> Vec<Decoder> {
         cluster: "C".into(),
     };
     let version = DataVersion { counter: 1, ..DataVersion::default() };
-    let all = vec![
+    vec![
         decoder("registration, JSON", Form::Json, |b| register(513, b), body.encode_json(513)),
         decoder("registration, bare", Form::Json, |b| register(36, b), body.encode_json(36)),
         compressed,
@@ -281,8 +272,7 @@ fn name_server_bodies() -> Vec<Decoder> {
                 r#"{"message.type":"FIFO"}"#,
             )
         },
-    ];
-    all.into_iter().map(|decoder| Decoder { factor: FACTOR_OF_TABLES, ..decoder }).collect()
+    ]
 }
 
 fn register(version: i32, body: &[u8]) -> bool {

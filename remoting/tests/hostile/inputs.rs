@@ -189,68 +189,6 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(word, 0..40).prop_map(|words| words.concat())
 }
 
-/// For JSON: few bytes each that would be much once each is an entry.
-pub(crate) fn swollen() -> Vec<Vec<u8>> {
-    let mut all = Vec::new();
-    let lists = [
-        "consumerDataSet",
-        "producerDataSet",
-        "mqSet",
-        "consumerIdList",
-        "tagsSet",
-        "filterServerList",
-        "brokerDatas",
-        "queueDatas",
-        "topicList",
-    ];
-    let entries = ["{}", "\"\"", "null", "7", "{\"topic\":\"T\"}", "{0:1}", "[]"];
-    for count in [900, 10_000] {
-        for entry in entries {
-            let many = vec![entry; count].join(",");
-            for list in lists {
-                all.push(format!("{{\"{list}\":[{many}]}}"));
-                for inside in ["subscriptionDataSet", "codeSet", "tagsSet"] {
-                    all.push(format!("{{\"{list}\":[{{\"{inside}\":[{many}]}}]}}"));
-                }
-            }
-            for inside in ["subscriptionDataSet", "codeSet", "tagsSet"] {
-                all.push(format!("{{\"subscriptionData\":{{\"{inside}\":[{many}]}}}}"));
-            }
-        }
-        for value in ["{}", "\"\"", "null", "7", "[]", "[\"\"]", "[\"\",\"\"]", "{\"0\":\"\"}"] {
-            let named: Vec<_> = (0..count).map(|n| format!("\"{n:x}\":{value}")).collect();
-            let (many, bare) = (named.join(","), named.join(",").replace('"', ""));
-            let tables = [
-                "topicConfigTable",
-                "topicQueueMappingInfoMap",
-                "filterServerTable",
-                "topicQueueMappingByBroker",
-                "brokerAddrs",
-                "table",
-                "brokerAddrTable",
-                "clusterAddrTable",
-                "extFields",
-                "attributes",
-                "currIdMap",
-            ];
-            for table in tables {
-                for many in [&many, &bare] {
-                    let one = format!("\"{table}\":{{{many}}}");
-                    all.push(format!("{{{one}}}"));
-                    all.push(format!("{{\"topicConfigSerializeWrapper\":{{{one}}}}}"));
-                    all.push(format!(
-                        "{{\"brokerMemberGroup\":{{{one}}},\"brokerDatas\":[{{{one}}}]}}"
-                    ));
-                    let inside = format!("\"topicQueueMappingInfoMap\":{{\"a\":{{{one}}}}}");
-                    all.push(format!("{{\"topicConfigSerializeWrapper\":{{{inside}}}}}"));
-                }
-            }
-            all.push(format!("{{{many}}}"));
-        }
-    }
-    all.into_iter().map(String::into_bytes).collect()
-}
-
 /// xorshift: the same numbers for the same seed.
 struct Dice(u64);
 

@@ -6,45 +6,63 @@
 //!
 //! Source: RocketMQ `RemotingSerializable`, `ClientRequestProcessor`.
 
+mod allowance;
 mod bare_keys;
-mod density;
+mod entries;
 
 use std::io::{self, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
+use serde_json::value::RawValue;
 
-use self::bare_keys::quoted;
+pub(super) use self::allowance::Allowance;
+use self::bare_keys::Survey;
+pub(super) use self::entries::{Text, list, renamed, scalar, table};
 use super::BodyError;
 
 /// Deepest nesting that is read. The deepest body, a registration with static topics, has eight levels.
 pub const DEPTH_MAX: usize = 32;
 
-/// Reads an object, of either form.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, BodyError> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(BodyError::Json("an object is expected".to_owned()));
-    }
-    read_any(body)
+/// Reads an object, of either form, taking no more than the [`Allowance`] of its bytes. What is kept
+/// of strings is paid for here; tables and lists pay for their entries.
+pub(super) fn read<T>(
+    body: &[u8],
+    read: impl FnOnce(&RawValue, &Allowance) -> serde_json::Result<T>,
+) -> Result<T, BodyError> {
+    let allowance = Allowance::of(body.len());
+    read_within(body, &allowance, |text| read(text, &allowance))
 }
 
-/// Reads an object in standard JSON whose lists hold entries of at most so many bytes, taking no
-/// more memory than a small multiple of the text.
-pub(super) fn read_bounded<T: for<'de> Deserialize<'de>>(
+/// The same, of an allowance for more than this object.
+pub(super) fn read_within<T>(
     body: &[u8],
-    entry_bytes: usize,
+    allowance: &Allowance,
+    read: impl FnOnce(&RawValue) -> serde_json::Result<T>,
 ) -> Result<T, BodyError> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(BodyError::Json("an object is expected".to_owned()));
     }
-    density::check(body, entry_bytes)?;
-    serde_json::from_slice(body).map_err(|error| BodyError::Json(error.to_string()))
+    read_any_within(body, allowance, read)
 }
 
-/// Reads any value, of either form.
-pub(super) fn read_any<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, BodyError> {
-    let body = quoted(body)?;
-    serde_json::from_slice(&body).map_err(|error| BodyError::Json(error.to_string()))
+/// The same, of any value.
+pub(super) fn read_any_within<T>(
+    body: &[u8],
+    allowance: &Allowance,
+    read: impl FnOnce(&RawValue) -> serde_json::Result<T>,
+) -> Result<T, BodyError> {
+    let survey = Survey::of(body)?;
+    let passing = survey.passing_bytes(body);
+    allowance.take(survey.text_bytes.saturating_add(passing)).map_err(refused)?;
+    let text = survey.quoted(body)?;
+    let value = serde_json::from_slice(&text).and_then(read).map_err(refused)?;
+    allowance.give_back(passing);
+    Ok(value)
+}
+
+pub(super) fn refused(error: serde_json::Error) -> BodyError {
+    BodyError::Json(error.to_string())
 }
 
 /// Writes standard JSON: all keys quoted.
@@ -177,8 +195,10 @@ mod tests {
     proptest! {
         #[test]
         fn both_forms_read_back(table in prop::collection::btree_map(any::<u64>(), prop::collection::btree_map(".{0,4}", any::<i32>(), 0..4), 0..4)) {
-            prop_assert_eq!(&read::<BTreeMap<u64, BTreeMap<String, i32>>>(&legacy(&table)).unwrap(), &table);
-            prop_assert_eq!(&read::<BTreeMap<u64, BTreeMap<String, i32>>>(&standard(&table)).unwrap(), &table);
+            for text in [legacy(&table), standard(&table)] {
+                let read = read(&text, |text, _| scalar::<BTreeMap<u64, BTreeMap<String, i32>>>(text));
+                prop_assert_eq!(read.as_ref(), Ok(&table));
+            }
         }
     }
 }

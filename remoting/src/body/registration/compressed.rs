@@ -11,18 +11,17 @@
 //! Integers are big-endian. `topicSysFlag` and `order` have no place in it.
 //! Source: RocketMQ `RegisterBrokerBody.encode` and `decode`, `TopicConfig.encode`.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
 use flate2::Compression;
-use flate2::read::ZlibDecoder;
+use flate2::bufread::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use serde::Deserialize;
 
 use super::RegisterBody;
+use crate::body::json::{self, Allowance};
 use crate::body::{
-    Attributes, BodyError, DataVersion, FILTER_SERVERS_MAX, MAPPING_VERSION, TOPICS_MAX,
-    TopicConfig, TopicFilterType, TopicQueueMappingInfo, json, lenient,
+    Attributes, BodyError, DataVersion, FILTER_SERVERS_MAX, MAPPING_VERSION, TOPICS_MAX, Table,
+    TopicConfig, TopicFilterType, TopicQueueMappingInfo,
 };
 
 /// Bytes of every length and count.
@@ -35,27 +34,34 @@ pub(super) fn decode(
     inflated_bytes_max: usize,
 ) -> Result<RegisterBody, BodyError> {
     let inflated = inflate(body, inflated_bytes_max)?;
+    let allowance = Allowance::of(inflated.len());
+    allowance.take(inflated.len()).map_err(json::refused)?;
     let mut rest = Rest(&inflated);
-    let data_version = json::read(rest.counted("the data version")?)?;
-    let mut topics = BTreeMap::new();
-    for _ in 0..rest.count("topics")? {
-        let (name, config) = topic(rest.counted("a topic")?)?;
-        topics.insert(name, config);
+    let data_version = rest.counted("the data version")?;
+    let data_version = json::read_within(data_version, &allowance, |text| json::scalar(text))?;
+    let (count, mut topics) = room_for(rest.count("topics")?, &allowance)?;
+    for _ in 0..count {
+        topics.push(topic(rest.counted("a topic")?, &allowance)?);
     }
-    let filter_servers = filter_servers(rest.counted("the filter servers")?)?;
-    let mut mapping_infos = BTreeMap::new();
+    let filter_servers = filter_servers(rest.counted("the filter servers")?, &allowance)?;
+    let mut mapping_infos = Vec::new();
     if mapped {
-        for _ in 0..rest.count("mappings")? {
-            let info: TopicQueueMappingInfo = json::read(rest.counted("a mapping")?)?;
-            mapping_infos.insert(info.topic.clone(), info);
+        let (count, room) = room_for(rest.count("mappings")?, &allowance)?;
+        mapping_infos = room;
+        for _ in 0..count {
+            let info = json::read_within(rest.counted("a mapping")?, &allowance, |text| {
+                TopicQueueMappingInfo::read(text, &allowance)
+            })?;
+            allowance.take(info.topic.len()).map_err(json::refused)?;
+            mapping_infos.push((info.topic.clone(), info));
         }
     }
     // What follows is left alone: a 5.x body that is marked 4.x still has its mappings there.
     Ok(RegisterBody {
-        topics,
+        topics: Table::of_listed(topics),
         data_version,
         filter_servers,
-        mapping_infos,
+        mapping_infos: Table::of_listed(mapping_infos),
         mapping_data_version: DataVersion::default(),
     })
 }
@@ -64,6 +70,7 @@ fn inflate(body: &[u8], max_bytes: usize) -> Result<Vec<u8>, BodyError> {
     // One byte more than allowed tells a body that is too large from one that just fits.
     let readable = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     let mut inflated = Vec::new();
+    // While it grows by doubling, three times its bytes are there.
     ZlibDecoder::new(body)
         .take(readable)
         .read_to_end(&mut inflated)
@@ -71,7 +78,17 @@ fn inflate(body: &[u8], max_bytes: usize) -> Result<Vec<u8>, BodyError> {
     if inflated.len() > max_bytes {
         return Err(BodyError::TooLarge { limit: max_bytes });
     }
+    inflated.shrink_to_fit();
     Ok(inflated)
+}
+
+/// For so many entries as there are said to be, if their bytes may be taken.
+fn room_for<V>(
+    count: usize,
+    allowance: &Allowance,
+) -> Result<(usize, Vec<(String, V)>), BodyError> {
+    allowance.take_all(count, Table::<String, V>::ENTRY_BYTES).map_err(json::refused)?;
+    Ok((count, Vec::with_capacity(count)))
 }
 
 /// What has not been read yet of the inflated bytes.
@@ -113,7 +130,7 @@ impl<'a> Rest<'a> {
 }
 
 /// One line. The attributes may hold spaces, so only the first five divide it.
-fn topic(line: &[u8]) -> Result<(String, TopicConfig), BodyError> {
+fn topic(line: &[u8], allowance: &Allowance) -> Result<(String, TopicConfig), BodyError> {
     let wrong = |what: &str| {
         let shown: String = String::from_utf8_lossy(line).chars().take(160).collect();
         BodyError::Layout(format!("the topic line {shown:?} {what}"))
@@ -130,6 +147,7 @@ fn topic(line: &[u8]) -> Result<(String, TopicConfig), BodyError> {
         return Err(wrong("has no name"));
     }
     let attributes = parts.next().map(Attributes::from_json).unwrap_or_default();
+    allowance.take(name.len() + attributes.bytes()).map_err(json::refused)?;
     let config = TopicConfig {
         read_queue_nums,
         write_queue_nums,
@@ -141,13 +159,10 @@ fn topic(line: &[u8]) -> Result<(String, TopicConfig), BodyError> {
     Ok((name.to_owned(), config))
 }
 
-fn filter_servers(list: &[u8]) -> Result<Option<Vec<String>>, BodyError> {
-    #[derive(Deserialize)]
-    struct Servers(
-        #[serde(deserialize_with = "lenient::list::<_, _, FILTER_SERVERS_MAX>")]
-        Option<Vec<String>>,
-    );
-    json::read_any(list).map(|Servers(servers)| servers)
+fn filter_servers(servers: &[u8], allowance: &Allowance) -> Result<Option<Vec<String>>, BodyError> {
+    json::read_any_within(servers, allowance, |text| {
+        json::list(Some(text), FILTER_SERVERS_MAX, allowance, json::scalar)
+    })
 }
 
 /// Writes what a broker of this version sends.
@@ -156,7 +171,7 @@ pub(super) fn encode(body: &RegisterBody, version: i32) -> Vec<u8> {
     let mut plain = Vec::new();
     put(&mut plain, &body.data_version.to_json(version));
     put_word(&mut plain, body.topics.len());
-    for (name, config) in &body.topics {
+    for (name, config) in body.topics.iter() {
         let TopicConfig { read_queue_nums, write_queue_nums, perm, .. } = config;
         let kind = config.topic_filter_type.name();
         let mut line = format!("{name} {read_queue_nums} {write_queue_nums} {perm} {kind}");

@@ -15,10 +15,8 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use super::{
-    BodyError, DataVersion, MAPPING_VERSION, REGISTER_BODY_VERSION, TopicConfig,
+    BodyError, DataVersion, MAPPING_VERSION, REGISTER_BODY_VERSION, Table, TopicConfig,
     TopicQueueMappingInfo,
 };
 use crate::namesrv::RegisterBrokerHeader;
@@ -30,13 +28,13 @@ const ZLIB_FIRST_BYTE: u8 = 0x78;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegisterBody {
     /// The topics it lists: all, one, or a share of them. What is not listed is not gone.
-    pub topics: BTreeMap<String, TopicConfig>,
+    pub topics: Table<String, TopicConfig>,
     /// How far the broker's topic table has moved.
     pub data_version: DataVersion,
     /// Filter servers. None leaves those that are known, none in the list removes them.
     pub filter_servers: Option<Vec<String>>,
     /// 5.x: topic → the static-topic queues that this broker owns.
-    pub mapping_infos: BTreeMap<String, TopicQueueMappingInfo>,
+    pub mapping_infos: Table<String, TopicQueueMappingInfo>,
     /// 5.x: how far the mappings have moved; a name server has no use for it.
     pub mapping_data_version: DataVersion,
 }
@@ -44,12 +42,12 @@ pub struct RegisterBody {
 impl RegisterBody {
     /// Reads the body of a registration from a sender of this protocol version.
     ///
-    /// A compressed body may inflate to `inflated_bytes_max` at most; less than twice that much
-    /// memory is taken for it while it is read.
+    /// No more memory is taken than four times its bytes and a little; of a compressed body, four
+    /// times the bytes that it inflates to, which may be `inflated_bytes_max` at most.
     ///
     /// # Errors
     /// The checksum of the header is not the body's; the body is not what its version promises, or
-    /// is over a bound. Nothing has been kept of it then.
+    /// is over a bound, or would take more memory than that. Nothing has been kept of it then.
     pub fn decode(
         header: &RegisterBrokerHeader,
         version: i32,

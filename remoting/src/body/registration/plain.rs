@@ -1,110 +1,97 @@
 //! Registrations in JSON.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::RegisterBody;
+use crate::body::json::{self, Allowance, Text};
 use crate::body::topic::WireTopic;
 use crate::body::{
     BodyError, DataVersion, FILTER_SERVERS_MAX, MAPPING_VERSION, REGISTER_BODY_VERSION, TOPICS_MAX,
-    TopicConfig, TopicQueueMappingInfo, json, lenient,
+    Table, TopicConfig, TopicQueueMappingInfo,
 };
 
 /// RocketMQ's `RegisterBrokerBody`.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Body {
-    #[serde(deserialize_with = "lenient::list::<_, _, FILTER_SERVERS_MAX>")]
-    filter_server_list: Option<Vec<String>>,
-    topic_config_serialize_wrapper: Option<Wrapper>,
+struct Body<'a> {
+    /// An absent list is an empty one, null is none.
+    #[serde(borrow, deserialize_with = "present")]
+    filter_server_list: Option<Text<'a>>,
+    #[serde(borrow)]
+    topic_config_serialize_wrapper: Option<Wrapper<'a>>,
 }
 
-impl Default for Body {
-    fn default() -> Self {
-        // An absent list is an empty one, null is none.
-        Self { filter_server_list: Some(Vec::new()), topic_config_serialize_wrapper: None }
-    }
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'de>>, D::Error> {
+    Text::deserialize(deserializer).map(Some)
 }
 
 /// RocketMQ's `TopicConfigSerializeWrapper` and `TopicConfigAndMappingSerializeWrapper`.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Wrapper {
+struct Wrapper<'a> {
     data_version: DataVersion,
     mapping_data_version: DataVersion,
-    #[serde(deserialize_with = "topics")]
-    topic_config_table: BTreeMap<String, TopicConfig>,
-    #[serde(deserialize_with = "lenient::map::<_, _, _, TOPICS_MAX>")]
-    topic_queue_mapping_info_map: BTreeMap<String, TopicQueueMappingInfo>,
+    #[serde(borrow)]
+    topic_config_table: Text<'a>,
+    #[serde(borrow)]
+    topic_queue_mapping_info_map: Text<'a>,
 }
 
-impl Wrapper {
-    fn into_body(self, filter_servers: Option<Vec<String>>) -> RegisterBody {
-        RegisterBody {
-            topics: self.topic_config_table,
+impl Wrapper<'_> {
+    fn read(
+        self,
+        filter_servers: Option<Vec<String>>,
+        allowance: &Allowance,
+    ) -> serde_json::Result<RegisterBody> {
+        let mappings = self.topic_queue_mapping_info_map;
+        Ok(RegisterBody {
+            topics: topics(self.topic_config_table, allowance)?,
             data_version: self.data_version,
             filter_servers,
-            mapping_infos: self.topic_queue_mapping_info_map,
+            mapping_infos: json::table(mappings, TOPICS_MAX, allowance, |text| {
+                TopicQueueMappingInfo::read(text, allowance)
+            })?,
             mapping_data_version: self.mapping_data_version,
-        }
+        })
     }
 }
 
 /// Reads a `RegisterBrokerBody`.
 pub(super) fn decode(body: &[u8]) -> Result<RegisterBody, BodyError> {
-    let body: Body = json::read(body)?;
-    let wrapper = body.topic_config_serialize_wrapper.unwrap_or_default();
-    Ok(wrapper.into_body(body.filter_server_list))
+    json::read(body, |text, allowance| {
+        let body: Body<'_> = json::scalar(text)?;
+        let filter_servers = match body.filter_server_list {
+            None => Some(Vec::new()),
+            Some(list) => json::list(list, FILTER_SERVERS_MAX, allowance, json::scalar)?,
+        };
+        body.topic_config_serialize_wrapper.unwrap_or_default().read(filter_servers, allowance)
+    })
 }
 
 /// Reads a bare topic table, as brokers before 3.0.11 sent it.
 pub(super) fn decode_bare(body: &[u8]) -> Result<RegisterBody, BodyError> {
-    json::read(body).map(|wrapper: Wrapper| wrapper.into_body(None))
+    json::read(body, |text, allowance| json::scalar::<Wrapper<'_>>(text)?.read(None, allowance))
 }
 
 /// The table of topics. A topic counts under the name that it gives itself, as in RocketMQ; the
 /// key it stands under counts when it gives none.
-fn topics<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, TopicConfig>, D::Error> {
-    struct Topics;
-
-    impl<'de> Visitor<'de> for Topics {
-        type Value = BTreeMap<String, TopicConfig>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a table of topics")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-            let mut topics = BTreeMap::new();
-            while let Some(key) = access.next_key::<String>()? {
-                lenient::check_count::<A::Error>(topics.len(), TOPICS_MAX)?;
-                let mut wire: WireTopic<'de> = access.next_value()?;
-                let name = match wire.topic_name.take() {
-                    Some(name) if name != key => name.into_owned(),
-                    _ => key,
-                };
-                topics.insert(name, TopicConfig::from(wire));
-            }
-            Ok(topics)
-        }
-
-        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-            Ok(BTreeMap::new())
-        }
-    }
-
-    deserializer.deserialize_any(Topics)
+fn topics(text: Text<'_>, allowance: &Allowance) -> serde_json::Result<Table<String, TopicConfig>> {
+    json::renamed(text, TOPICS_MAX, allowance, |key: String, text| {
+        let mut wire: WireTopic<'_> = json::scalar(text)?;
+        let name = match wire.topic_name.take() {
+            Some(name) if name != key => name.into_owned(),
+            _ => key,
+        };
+        Ok((name, TopicConfig::from(wire)))
+    })
 }
 
 /// Writes what a broker of this version sends. Integer keys are bare, as fastjson writes them.
 pub(super) fn encode(body: &RegisterBody, version: i32) -> Vec<u8> {
-    let table = Table { body, version };
+    let table = Versioned { body, version };
     if version < REGISTER_BODY_VERSION {
         return json::legacy(&table);
     }
@@ -112,7 +99,7 @@ pub(super) fn encode(body: &RegisterBody, version: i32) -> Vec<u8> {
     #[serde(rename_all = "camelCase")]
     struct Whole<'a> {
         filter_server_list: Option<&'a [String]>,
-        topic_config_serialize_wrapper: Table<'a>,
+        topic_config_serialize_wrapper: Versioned<'a>,
     }
     json::legacy(&Whole {
         filter_server_list: body.filter_servers.as_deref(),
@@ -121,12 +108,12 @@ pub(super) fn encode(body: &RegisterBody, version: i32) -> Vec<u8> {
 }
 
 /// The wrapper, as this version writes it.
-struct Table<'a> {
+struct Versioned<'a> {
     body: &'a RegisterBody,
     version: i32,
 }
 
-impl Serialize for Table<'_> {
+impl Serialize for Versioned<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Former {
@@ -151,11 +138,11 @@ impl Serialize for Table<'_> {
     }
 }
 
-struct Topics<'a>(&'a Table<'a>);
+struct Topics<'a>(&'a Versioned<'a>);
 
 impl Serialize for Topics<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Table { body, version } = self.0;
+        let Versioned { body, version } = self.0;
         let topics = body.topics.iter();
         let attributed = *version >= MAPPING_VERSION;
         serializer

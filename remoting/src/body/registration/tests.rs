@@ -49,7 +49,7 @@ prop_compose! {
     ) -> TopicQueueMappingInfo {
         let [bname, scope] = texts;
         TopicQueueMappingInfo {
-            bname, curr_id_map, dirty, epoch, scope, topic: String::new(), total_queues: ints[0],
+            bname, curr_id_map: curr_id_map.into_iter().collect(), dirty, epoch, scope, topic: String::new(), total_queues: ints[0],
         }
     }
 }
@@ -72,7 +72,7 @@ prop_compose! {
             (topic.clone(), TopicQueueMappingInfo { topic, ..info })
         });
         RegisterBody {
-            topics, data_version, filter_servers, mapping_infos: named.collect(), mapping_data_version,
+            topics: topics.into_iter().collect(), data_version, filter_servers, mapping_infos: named.collect(), mapping_data_version,
         }
     }
 }
@@ -196,7 +196,7 @@ fn what_fastjson_takes_is_taken() {
     assert_eq!(read.topics["T"], expected);
     assert_eq!(read.topics["Name"], TopicConfig::default());
     assert_eq!(read.topics.len(), 2);
-    assert_eq!(read.mapping_infos["S"].curr_id_map, BTreeMap::from([(0, 0), (1, 1)]));
+    assert_eq!(read.mapping_infos["S"].curr_id_map, Table::from([(0, 0), (1, 1)]));
     // Nothing said of filter servers is an empty list.
     assert_eq!(decode(513, b"{}").unwrap().filter_servers, Some(Vec::new()));
 }
@@ -213,7 +213,7 @@ fn a_refusal_says_what_was_wrong() {
             r#"{"topicConfigSerializeWrapper":{"topicConfigTable":{"T":{"perm":4294967296}}}}"#,
             "4294967296 is out of range",
         ),
-        (r#"{"topicConfigSerializeWrapper":{"topicConfigTable":["T"]}}"#, "a table of topics"),
+        (r#"{"topicConfigSerializeWrapper":{"topicConfigTable":["T"]}}"#, "expected an object"),
         (r#"{"filterServerList":[1]}"#, "expected a string"),
     ] {
         let error = decode(513, json.as_bytes()).unwrap_err().to_string();
@@ -295,7 +295,7 @@ fn topic_lines_are_five_parts_and_what_follows() {
         ("T 1 2 6 SINGLE_TAG not attributes", &plain),
         (r#"T 1 2 6 SINGLE_TAG {"a b":"c d"}"#, &spaced),
     ] {
-        assert_eq!(read(line), Ok(BTreeMap::from([("T".to_owned(), config.clone())])), "{line}");
+        assert_eq!(read(line), Ok(Table::from([("T".to_owned(), config.clone())])), "{line}");
     }
     for line in [
         "",
