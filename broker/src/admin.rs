@@ -266,7 +266,7 @@ impl Service {
             ("msgGetTotalTodayMorning", zero()),
             ("msgGetTotalTodayNow", got.to_string()),
         ]);
-        let table = table.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let table = table.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         Ok(done().with_body(KvTable { table }.to_json()))
     }
 }

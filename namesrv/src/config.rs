@@ -53,7 +53,8 @@ pub struct RemotingConfig {
     /// Requests of one connection that are being answered at once; at the bound it is read no
     /// further.
     pub requests_in_flight: usize,
-    /// Bytes that a registration may have once it is inflated.
+    /// Bytes that a registration may have once it is inflated; reading it takes four times those that
+    /// it has, at most.
     pub inflated_bytes: usize,
     /// A broker that has closed all of its connections is expired when it has not come back after
     /// this long; zero: only its lease decides.

@@ -100,7 +100,7 @@ pub(super) fn order_conf(tables: &RouteTables) -> Option<Bytes> {
 
 fn table(tables: &RouteTables, namespace: &str) -> Option<Bytes> {
     let rows = tables.kv_namespace_rows(namespace)?;
-    let table = rows.map(|(key, row)| (key.to_string(), row.value.to_string())).collect();
+    let table = rows.map(|(key, row)| ((**key).into(), (*row.value).into())).collect();
     Some(KvTable { table }.to_json().into())
 }
 

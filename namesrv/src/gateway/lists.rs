@@ -16,7 +16,7 @@ const UNIT: u32 = 1;
 const UNIT_SUBSCRIPTION: u32 = 2;
 
 fn topic_list<'t>(topics: impl IntoIterator<Item = &'t Name>) -> TopicList {
-    let topic_list = topics.into_iter().map(|topic| topic.to_string()).collect();
+    let topic_list = topics.into_iter().map(|topic| (**topic).into()).collect();
     TopicList { topic_list, broker_addr: None }
 }
 

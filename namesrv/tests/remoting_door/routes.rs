@@ -160,7 +160,8 @@ async fn a_zone_sees_its_own_brokers_and_groups_without_a_master() {
         };
         assert_eq!(route.broker_datas.len(), route.queue_datas.len());
         let names = route.queue_datas.iter().map(|queue| of(&queue.broker_name)).collect();
-        let filters: Vec<String> = route.filter_server_table.into_keys().collect();
+        let filters: Vec<String> =
+            route.filter_server_table.into_iter().map(|(of, _)| of).collect();
         (names, filters)
     };
     let east: (Vec<String>, Vec<String>) = brokers(&door.ask(in_zone("EAST")).await);

@@ -221,7 +221,7 @@ impl Group {
         let mappings = self.mappings.iter().filter(|(topic, _)| topics.contains_key(*topic));
         let body = RegisterBody {
             mapping_infos: mappings.map(|(of, info)| (of.clone(), info.clone())).collect(),
-            topics,
+            topics: topics.into_iter().collect(),
             data_version,
             filter_servers: self.kind.filter_servers.clone(),
             mapping_data_version: data_version,

@@ -52,7 +52,7 @@ pub(super) fn register_of(
         let left_out = listed - topics.len();
         tracing::warn!(broker = %key.name, left_out, "topics with unusable names were left out");
     }
-    mapping_infos.retain(|topic, _| topics.contains_key(topic));
+    mapping_infos.retain(|topic, _| topics.get(topic).is_some());
     Ok(Register {
         key,
         door: Door::Remoting,
@@ -110,6 +110,7 @@ fn queues_of(config: &TopicConfig) -> QueueConfig {
 fn mapping_of(info: TopicQueueMappingInfo) -> QueueMapping {
     let TopicQueueMappingInfo { bname, curr_id_map, dirty, epoch, scope, topic, total_queues } =
         info;
+    let curr_id_map = curr_id_map.into_iter().collect();
     QueueMapping { bname, curr_id_map, dirty, epoch, scope, topic, total_queues }
 }
 

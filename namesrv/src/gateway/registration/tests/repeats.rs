@@ -235,7 +235,7 @@ async fn a_slave_is_told_its_master_and_everybody_the_order_configuration() {
     }
     let answer = wire.register_ok(&slave).await;
     let table = KvTable::from_json(&answer.body).expect("a table").table;
-    assert_eq!(table.get("T"), Some(&order));
+    assert_eq!(table.get("T").map(|order| &**order), Some(&*order));
 }
 
 #[tokio::test(start_paused = true)]
