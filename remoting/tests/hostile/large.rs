@@ -13,10 +13,13 @@ use signpost_remoting::body::{
 };
 use signpost_remoting::namesrv::RegisterBrokerHeader;
 
+/// Reads bytes; says whether it took them.
+pub(crate) type Decode = fn(&[u8]) -> bool;
+
 /// One body.
 pub(crate) struct Large {
     pub(crate) name: String,
-    pub(crate) decode: fn(&[u8]) -> bool,
+    pub(crate) decode: Decode,
     pub(crate) body: Vec<u8>,
     /// Of a compressed one.
     pub(crate) inflated_bytes: usize,
@@ -65,7 +68,7 @@ pub(crate) fn all() -> Vec<Large> {
     all
 }
 
-fn plain(name: &str, decode: fn(&[u8]) -> bool, body: Vec<u8>) -> Large {
+fn plain(name: &str, decode: Decode, body: Vec<u8>) -> Large {
     Large { name: name.to_owned(), decode, body, inflated_bytes: 0 }
 }
 
@@ -123,7 +126,7 @@ fn registrations(name: Naming) -> Vec<Large> {
 const INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Before 3.0.11, 4.9.8 and 5.5.0.
-const VERSIONS: [(i32, fn(&[u8]) -> bool); 3] = [
+const VERSIONS: [(i32, Decode); 3] = [
     (36, |body| register(36, body)),
     (409, |body| register(409, body)),
     (513, |body| register(513, body)),
@@ -171,9 +174,9 @@ fn answers(name: Naming) -> Vec<Large> {
     };
     let servers = (0..BROKERS).map(|at| (address(at), vec![address(at)])).collect::<Table<_, _>>();
     let filtered = TopicRouteData { filter_server_table: servers, ..route.clone() };
-    let is_route: fn(&[u8]) -> bool = |body| TopicRouteData::from_json(body).is_ok();
-    let is_clusters: fn(&[u8]) -> bool = |body| ClusterInfo::from_json(body).is_ok();
-    let is_group: fn(&[u8]) -> bool = |body| BrokerMemberGroup::from_json(body).is_ok();
+    let is_route: Decode = |body| TopicRouteData::from_json(body).is_ok();
+    let is_clusters: Decode = |body| ClusterInfo::from_json(body).is_ok();
+    let is_group: Decode = |body| BrokerMemberGroup::from_json(body).is_ok();
     vec![
         plain("route", is_route, route.standard_json()),
         plain("route, legacy", is_route, route.legacy_json()),

@@ -98,7 +98,7 @@ fn what_stock_peers_send_is_taken() {
 }
 
 /// Whether it was taken, and the most bytes that it took meanwhile.
-fn measured(decode: fn(&[u8]) -> bool, input: &[u8]) -> (bool, usize) {
+fn measured(decode: large::Decode, input: &[u8]) -> (bool, usize) {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
     let taken = decode(input);
