@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use signpost_remoting::message::StoredMessage;
+use signpost_remoting::message::{StoredMessage, properties};
 
 use super::index;
 use super::queues::Entry;
@@ -68,9 +68,11 @@ impl Reader {
                     break;
                 }
                 let Some(message) = self.present(physical_offset)? else { continue };
+                let names = [properties::UNIQ_KEY, properties::KEYS];
+                let [unique, keys] = properties::get_each(&message.properties, names);
                 if message.topic == topic
                     && (begin_ms..=end_ms).contains(&message.store_timestamp_ms)
-                    && index::message_keys(&message).any(|one| one == key)
+                    && index::keys(unique, keys).any(|one| one == key)
                 {
                     found.extend(encoded(&message));
                 }

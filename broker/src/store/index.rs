@@ -9,8 +9,8 @@
 //! Entries count from 1; the count is that of the next one.
 
 use bytes::{Buf, BufMut};
-use signpost_remoting::body::heartbeat::hash_code;
-use signpost_remoting::message::{StoredMessage, properties};
+use signpost_remoting::body::heartbeat::{hash_code, hash_code_on};
+use signpost_remoting::message::StoredMessage;
 
 /// Most keys of one message that are found again.
 const KEYS_MAX: usize = 1024;
@@ -30,27 +30,26 @@ pub(super) struct Key {
 /// Hash of a key of a topic. Source: RocketMQ `IndexFile.indexKeyHashMethod`.
 pub(super) fn key_hash(topic: &str, key: &str) -> i32 {
     // That of `topic#key`, without putting it together.
-    let units = u32::try_from(key.encode_utf16().count()).unwrap_or(u32::MAX);
-    let head = hash_code(topic).wrapping_mul(31).wrapping_add(i32::from(b'#'));
-    let all = head.wrapping_mul(31_i32.wrapping_pow(units)).wrapping_add(hash_code(key));
-    all.checked_abs().unwrap_or(0)
+    hash_code_on(hash_code_on(hash_code(topic), "#"), key).checked_abs().unwrap_or(0)
 }
 
-/// The keys of a message: its unique one, and each of those that the application set.
-pub(super) fn message_keys(message: &StoredMessage) -> impl Iterator<Item = &str> {
-    let property = |name| properties::get(&message.properties, name).unwrap_or_default();
-    let unique = std::iter::once(property(properties::UNIQ_KEY));
-    let keys = property(properties::KEYS).split(' ');
-    unique.chain(keys).filter(|key| !key.is_empty()).take(KEYS_MAX)
+/// The keys of a message, by its properties `UNIQ_KEY` and `KEYS`: its unique one, and each of those
+/// that the application set.
+pub(super) fn keys<'a>(
+    unique: Option<&'a str>,
+    keys: Option<&'a str>,
+) -> impl Iterator<Item = &'a str> {
+    let keys = keys.into_iter().flat_map(|keys| keys.split(' '));
+    unique.into_iter().chain(keys).filter(|key| !key.is_empty()).take(KEYS_MAX)
 }
 
-/// Appends what the index is to hold of a message.
-pub(super) fn keys_of(message: &StoredMessage, to: &mut Vec<Key>) {
-    to.extend(message_keys(message).map(|key| Key {
+/// What the index is to hold of a message's key.
+pub(super) fn key_of(message: &StoredMessage, key: &str) -> Key {
+    Key {
         hash: key_hash(&message.topic, key),
         physical_offset: message.physical_offset.cast_unsigned(),
         store_timestamp_ms: message.store_timestamp_ms,
-    }));
+    }
 }
 
 /// How large an index file is.

@@ -83,7 +83,7 @@ const MAX_APPEND_BYTES: usize = 16 * 1024 * 1024;
 pub struct StoreOptions {
     /// Size of a new segment file. RocketMQ: 1 GiB.
     pub segment_bytes: u64,
-    /// Appends that wait to be synced may hold this many bytes; beyond it they are refused.
+    /// Appends that are not answered yet may hold this many bytes; beyond it they are refused.
     pub max_pending_bytes: usize,
     /// Number that no other log has: tells this log's commit marks from bytes that look like one.
     pub log_id: u64,
@@ -184,18 +184,26 @@ impl Store {
         if bytes > limit {
             return Err(StoreError::TooLarge { bytes, limit });
         }
-        let pending = self.pending_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let held = Pending { total: self.pending_bytes.clone(), bytes };
+        let (pending, total) = Pending::new(messages, bytes, &self.pending_bytes);
         let limit = self.options.max_pending_bytes;
-        if pending > limit {
-            return Err(StoreError::Busy { pending, limit });
+        if total > limit {
+            return Err(StoreError::Busy { pending: total, limit });
         }
-        let (reply, placed) = oneshot::channel();
-        let append = Append { messages, bytes, reply, _pending: held };
-        self.appends.send(append).map_err(|_| StoreError::Closed)?;
+        let stored = self.hand_over(pending)?;
         Ok(async move {
-            placed.await.unwrap_or_else(|_| Err(StoreError::Failed("the writer has gone".into())))
+            let stored = stored.await.map_err(|_| writer_has_gone())??;
+            Ok(stored.placed())
         })
+    }
+
+    /// Has the writer append messages, which come back stored.
+    fn hand_over(
+        &self,
+        pending: Pending,
+    ) -> Result<oneshot::Receiver<Result<Pending, StoreError>>, StoreError> {
+        let (reply, stored) = oneshot::channel();
+        self.appends.send(Append { pending, reply }).map_err(|_| StoreError::Closed)?;
+        Ok(stored)
     }
 
     /// Reads what is stored.
@@ -275,14 +283,10 @@ impl Store {
         // The log has to say by itself how far queues went that it has no message of any more.
         let ends = self.reader.ends_before(log_offset);
         for record in own::ends(&ends) {
-            let gone = |_| StoreError::Failed("the writer has gone".into());
-            let (done, appended) = oneshot::channel();
             let bytes = record.encoded_bytes();
-            self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
-            let held = Pending { total: self.pending_bytes.clone(), bytes };
-            let append = Append { messages: vec![record], bytes, reply: done, _pending: held };
-            self.appends.send(append).map_err(|_| StoreError::Closed)?;
-            appended.blocking_recv().map_err(gone)??;
+            let (pending, _) = Pending::new(vec![record], bytes, &self.pending_bytes);
+            let stored = self.hand_over(pending)?;
+            stored.blocking_recv().map_err(|_| writer_has_gone())??;
         }
         self.ask_keeper(|done| Task::DropBefore(log_offset, done))
     }
@@ -339,10 +343,35 @@ impl Store {
     }
 }
 
-/// Bytes of an append that is not synced yet; given back when dropped.
+fn writer_has_gone() -> StoreError {
+    StoreError::Failed("the writer has gone".into())
+}
+
+/// The messages of an append on their way to the log and back; what they hold counts until they are
+/// dropped.
 struct Pending {
-    total: Arc<AtomicUsize>,
+    messages: Vec<StoredMessage>,
+    /// Size of their records.
     bytes: usize,
+    /// Of all that are on their way.
+    total: Arc<AtomicUsize>,
+}
+
+impl Pending {
+    /// With the bytes that are on their way from now on.
+    fn new(messages: Vec<StoredMessage>, bytes: usize, total: &Arc<AtomicUsize>) -> (Self, usize) {
+        let all = total.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        (Self { messages, bytes, total: total.clone() }, all)
+    }
+
+    /// Where they lie, once they are stored.
+    fn placed(&self) -> Vec<Placed> {
+        let placed = self.messages.iter().map(|message| {
+            let StoredMessage { queue_offset, physical_offset, .. } = *message;
+            Placed { queue_offset, physical_offset }
+        });
+        placed.collect()
+    }
 }
 
 impl Drop for Pending {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Buf, BufMut};
-use signpost_remoting::message::StoredMessage;
+use signpost_remoting::message::{StoredMessage, properties};
 
 use super::index::{self, Key};
 use super::own::{self, Kind, QueueEnd};
@@ -164,14 +164,16 @@ impl Queues {
             // The log begins behind its first messages.
             queue.begin_at(message.queue_offset);
         }
+        let names = [properties::TAGS, properties::DELAY, properties::UNIQ_KEY, properties::KEYS];
+        let [tag, level, unique, keys] = properties::get_each(&message.properties, names);
         queue.last_physical = message.physical_offset.cast_unsigned();
         queue.tail.push(Entry {
             physical_offset: queue.last_physical,
             bytes: u32::try_from(stored.bytes).unwrap_or(u32::MAX),
-            code: tags::code(message),
+            code: tags::code(message, tag, level),
         });
         let known = self.keys.len();
-        index::keys_of(message, &mut self.keys);
+        self.keys.extend(index::keys(unique, keys).map(|key| index::key_of(message, key)));
         self.unwritten += 1 + self.keys.len() - known;
         Ok(())
     }
@@ -212,14 +214,13 @@ impl QueueTails {
         queue_id: i32,
         known: impl FnOnce() -> QueueBounds,
     ) -> i64 {
-        if !self.tails.contains_key(topic) {
-            self.tails.insert(topic.to_owned(), BTreeMap::new());
+        if let Some(tail) = self.tails.get_mut(topic).and_then(|queues| queues.get_mut(&queue_id)) {
+            *tail += 1;
+            return *tail - 1;
         }
-        let queues = self.tails.get_mut(topic).expect("it was put there if it was missing");
-        let tail = queues.entry(queue_id).or_insert_with(|| known().max_offset);
-        let taken = *tail;
-        *tail += 1;
-        taken
+        let first = known().max_offset;
+        self.tails.entry(topic.to_owned()).or_default().insert(queue_id, first + 1);
+        first
     }
 
     /// Gives back an offset that [`take`](Self::take) gave last: the message was not stored.

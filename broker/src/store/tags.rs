@@ -1,7 +1,7 @@
 //! What a queue entry says of a message besides where it lies: enough to filter without reading it.
 
 use signpost_remoting::body::heartbeat::hash_code;
-use signpost_remoting::message::{StoredMessage, properties};
+use signpost_remoting::message::StoredMessage;
 
 /// Topic whose entries carry delivery times: there delayed messages wait.
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
@@ -17,18 +17,18 @@ pub fn hash(tag: &str) -> i64 {
     i64::from(hash_code(tag))
 }
 
-/// The third field of a message's queue entry: the hash of its tag, 0 without one; of a delayed
-/// message the time at which it is due. Source: RocketMQ `CommitLog.checkMessageAndReturnSize`.
-pub(super) fn code(message: &StoredMessage) -> i64 {
-    let property = |name| properties::get(&message.properties, name).unwrap_or_default();
+/// The third field of a message's queue entry, by its properties `TAGS` and `DELAY`: the hash of its
+/// tag, 0 without one; of a delayed message the time at which it is due.
+/// Source: RocketMQ `CommitLog.checkMessageAndReturnSize`.
+pub(super) fn code(message: &StoredMessage, tag: Option<&str>, level: Option<&str>) -> i64 {
     if message.topic == SCHEDULE_TOPIC
-        && let Ok(level) = property(properties::DELAY).parse::<usize>()
+        && let Some(Ok(level)) = level.map(str::parse::<usize>)
         && level > 0
     {
         let level = level.min(DELAY_LEVELS_MS.len());
         return message.store_timestamp_ms + DELAY_LEVELS_MS[level - 1];
     }
-    hash(property(properties::TAGS))
+    hash(tag.unwrap_or_default())
 }
 
 #[cfg(test)]

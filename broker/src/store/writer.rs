@@ -19,7 +19,7 @@ use super::mark::{MARK_BYTES, Mark};
 use super::own::{self, Kind};
 use super::queues::{Dispatch, Dispatched, QueueTails};
 use super::segment::{BLANK_BYTES, Segment, put_blank};
-use super::{LOG_DIRECTORY, MAX_APPEND_BYTES, Pending, Placed, StoreError, StoreOptions, io_error};
+use super::{LOG_DIRECTORY, MAX_APPEND_BYTES, Pending, StoreError, StoreOptions, io_error};
 
 /// A batch takes no further append once it has this many bytes.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -30,11 +30,9 @@ const KEPT_BYTES: usize = 1024 * 1024;
 
 /// Messages that are to lie together.
 pub(super) struct Append {
-    pub(super) messages: Vec<StoredMessage>,
-    /// Size of their records.
-    pub(super) bytes: usize,
-    pub(super) reply: oneshot::Sender<Result<Vec<Placed>, StoreError>>,
-    pub(super) _pending: Pending,
+    pub(super) pending: Pending,
+    /// Gets the messages back once they are stored, with their offsets.
+    pub(super) reply: oneshot::Sender<Result<Pending, StoreError>>,
 }
 
 pub(super) struct Writer {
@@ -60,6 +58,10 @@ pub(super) struct Batch {
     /// The appends that they are of.
     appends: Vec<Append>,
     messages: usize,
+    /// So many it may have before it has to be asked again whether they are too many.
+    messages_max: usize,
+    /// When its first append was taken: its messages' store timestamp.
+    taken_ms: i64,
     /// Where their queues go on.
     tails: QueueTails,
     /// The keeper has been asked to write out since it last did.
@@ -96,35 +98,36 @@ impl Writer {
 
     /// Puts an append's records into the buffer; into the next segment if this one is full.
     fn add(&mut self, mut append: Append) {
-        if let Some(error) = self.failure.get() {
-            return tell(append, Err(error));
+        if let Err(error) = self.make_room(append.pending.messages.len()) {
+            return refuse(append, error);
         }
-        if let Err(error) = self.make_room(append.messages.len()) {
-            return tell(append, Err(error));
-        }
-        if !self.segment.fits(self.end + self.batch.buffer.len() as u64, append.bytes) {
+        if !self.segment.fits(self.end + self.batch.buffer.len() as u64, append.pending.bytes) {
             self.commit();
             if let Err(error) = self.roll() {
-                return tell(append, Err(error));
+                return refuse(append, error);
             }
         }
-        let (start, now_ms) = (self.batch.buffer.len(), now_ms());
+        if self.batch.appends.is_empty() {
+            self.batch.taken_ms = now_ms();
+        }
+        let start = self.batch.buffer.len();
         let mut ends_batch = false;
-        for at in 0..append.messages.len() {
-            let message = &mut append.messages[at];
+        let messages = &mut append.pending.messages;
+        for at in 0..messages.len() {
+            let message = &mut messages[at];
             message.physical_offset = (self.end + self.batch.buffer.len() as u64).cast_signed();
-            message.store_timestamp_ms = now_ms;
+            message.store_timestamp_ms = self.batch.taken_ms;
             let (topic, queue_id) = (&*message.topic, message.queue_id);
             let known = || self.derived.queues().bounds(topic, queue_id);
             message.queue_offset = self.batch.tails.take(topic, queue_id, known);
             ends_batch |= own::kind(message) != Kind::Message;
             if let Err(error) = message.encode_into(&mut self.batch.buffer) {
                 self.batch.buffer.truncate(start);
-                give_back(&mut self.batch.tails, &append.messages[..=at]);
-                return tell(append, Err(error.into()));
+                give_back(&mut self.batch.tails, &messages[..=at]);
+                return refuse(append, error.into());
             }
         }
-        self.batch.messages += append.messages.len();
+        self.batch.messages += messages.len();
         self.batch.appends.push(append);
         if ends_batch {
             // What comes behind a deletion begins its queues anew.
@@ -135,11 +138,18 @@ impl Writer {
     /// Waits for the keeper if too much is in memory only, or a deleted topic's files are still
     /// where those of a new one of its name would be.
     fn make_room(&mut self, messages: usize) -> Result<(), StoreError> {
-        let is_too_much = |writer: &Self| {
-            let queues = writer.derived.queues();
-            let coming = writer.batch.messages + messages;
-            let is_full = queues.unwritten + coming > writer.options.unwritten_max;
-            (is_full && queues.unwritten > 0, !queues.deleted.is_empty())
+        if self.batch.messages + messages <= self.batch.messages_max {
+            return Ok(());
+        }
+        let is_too_much = |writer: &mut Self| {
+            let (unwritten, has_deleted) = {
+                let queues = writer.derived.queues();
+                (queues.unwritten, !queues.deleted.is_empty())
+            };
+            // Nobody but this thread makes either more.
+            let room = writer.options.unwritten_max.saturating_sub(unwritten);
+            writer.batch.messages_max = if has_deleted { 0 } else { room };
+            (unwritten > 0 && writer.batch.messages + messages > room, has_deleted)
         };
         match is_too_much(self) {
             (false, false) => return Ok(()),
@@ -190,7 +200,7 @@ impl Writer {
         }
         let outcome = self.write_batch();
         let appends = std::mem::take(&mut self.batch.appends);
-        self.batch.messages = 0;
+        (self.batch.messages, self.batch.messages_max) = (0, 0);
         match outcome {
             Ok(()) => {
                 self.end += self.batch.buffer.len() as u64;
@@ -198,8 +208,8 @@ impl Writer {
             }
             Err(error) => {
                 for append in appends.into_iter().rev() {
-                    give_back(&mut self.batch.tails, &append.messages);
-                    tell(append, Err(error.clone()));
+                    give_back(&mut self.batch.tails, &append.pending.messages);
+                    refuse(append, error.clone());
                 }
             }
         }
@@ -210,6 +220,9 @@ impl Writer {
     }
 
     fn write_batch(&mut self) -> Result<(), StoreError> {
+        if let Some(error) = self.failure.get() {
+            return Err(error);
+        }
         let buffer = &mut self.batch.buffer;
         let crc = crc32fast::hash(buffer);
         let mark = Mark { batch_start: self.end, crc, synced: self.log.synced() };
@@ -239,7 +252,7 @@ impl Writer {
     /// Has the messages of a batch read, tells of them, and answers.
     fn acknowledge(&mut self, appends: Vec<Append>) {
         let mut unwritten = 0;
-        let messages = || appends.iter().flat_map(|append| &append.messages);
+        let messages = || appends.iter().flat_map(|append| &append.pending.messages);
         let stored = |message| Dispatched { message, bytes: StoredMessage::encoded_bytes(message) };
         {
             let mut queues = self.derived.queues_mut();
@@ -265,13 +278,9 @@ impl Writer {
         } else if !is_much {
             self.batch.asked = false;
         }
-        for append in appends {
-            let placed = append.messages.iter().map(|message| {
-                let StoredMessage { queue_offset, physical_offset, .. } = *message;
-                Placed { queue_offset, physical_offset }
-            });
-            let placed = placed.collect();
-            tell(append, Ok(placed));
+        for Append { pending, reply } in appends {
+            // The sender's connection may have gone; what is stored stays stored.
+            let _ = reply.send(Ok(pending));
         }
     }
 }
@@ -312,9 +321,9 @@ fn give_back(tails: &mut QueueTails, messages: &[StoredMessage]) {
     }
 }
 
-fn tell(append: Append, outcome: Result<Vec<Placed>, StoreError>) {
-    // The sender's connection may have gone; what is stored stays stored.
-    let _ = append.reply.send(outcome);
+fn refuse(append: Append, error: StoreError) {
+    // The sender's connection may have gone.
+    let _ = append.reply.send(Err(error));
 }
 
 fn now_ms() -> i64 {

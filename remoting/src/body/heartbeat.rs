@@ -128,8 +128,14 @@ impl Subscription {
 /// Java's `String.hashCode`, over UTF-16 units.
 #[must_use]
 pub fn hash_code(text: &str) -> i32 {
+    hash_code_on(0, text)
+}
+
+/// [`hash_code`] of a longer text, of which the part before this one hashes to `before`.
+#[must_use]
+pub fn hash_code_on(before: i32, text: &str) -> i32 {
     text.encode_utf16()
-        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+        .fold(before, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 impl Heartbeat {

@@ -46,7 +46,19 @@ pub fn iter(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The value of a property; of several the last.
 pub fn get<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    iter(text).filter(|(known, _)| *known == name).last().map(|(_, value)| value)
+    let [value] = get_each(text, [name]);
+    value
+}
+
+/// The values of some properties, in the order of their names, found in one pass.
+pub fn get_each<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut values = [None; N];
+    for (known, value) in iter(text) {
+        if let Some(at) = names.iter().position(|name| *name == known) {
+            values[at] = Some(value);
+        }
+    }
+    values
 }
 
 /// Appends a property. Name and value must not contain the two separators, see [`is_legal`].
@@ -54,12 +66,10 @@ pub fn append(text: &mut String, name: &str, value: &str) {
     if !text.is_empty() && !text.ends_with(VALUE_END) {
         text.push(VALUE_END);
     }
-    text.extend(
-        [name, value]
-            .iter()
-            .zip([NAME_END, VALUE_END])
-            .flat_map(|(part, end)| part.chars().chain(std::iter::once(end))),
-    );
+    text.push_str(name);
+    text.push(NAME_END);
+    text.push_str(value);
+    text.push(VALUE_END);
 }
 
 /// The properties without one of that name.

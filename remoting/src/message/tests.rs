@@ -123,6 +123,7 @@ fn properties_follow_java_s_parser() {
     let text = "A\u{1}1\u{2}EMPTY\u{1}\u{2}\u{1}v\u{2}junk\u{2}A\u{1}2";
     assert_eq!(properties::iter(text).collect::<Vec<_>>(), [("A", "1"), ("A", "2")]);
     assert_eq!(properties::get(text, "A"), Some("2"));
+    assert_eq!(properties::get_each(text, ["EMPTY", "A", "B"]), [None, Some("2"), None]);
     let mut text = "A\u{1}1".to_owned();
     properties::append(&mut text, "B", "2");
     assert_eq!(text, "A\u{1}1\u{2}B\u{1}2\u{2}");

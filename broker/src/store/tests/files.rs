@@ -67,6 +67,14 @@ async fn what_is_in_memory_only_is_bounded() {
         let unwritten = store.reader().unwritten();
         assert!(unwritten <= SMALL.unwritten_max, "{unwritten}");
     }
+    // Those that are written together, too; each counts twice once its key does.
+    let together: Vec<_> =
+        (0..400).map(|number| store.append(vec![message(number)]).unwrap()).collect();
+    for one in together {
+        one.await.unwrap();
+        let unwritten = store.reader().unwritten();
+        assert!(unwritten <= 2 * SMALL.unwritten_max, "{unwritten}");
+    }
     assert!(disk.files("consumequeue").len() > 6, "several files a queue");
     assert!(disk.files("index").len() > 3);
 }

@@ -267,4 +267,14 @@ async fn what_cannot_fit_or_wait_is_refused_at_once() {
     assert!(matches!(store.append(vec![body]).map(drop), Err(StoreError::Busy { .. })));
     let placed = store.append(vec![message(3)]).unwrap().await.unwrap();
     assert_eq!(placed[0].queue_offset, 0, "refused messages take no offset");
+
+    let half = || {
+        let mut half = message(3);
+        half.body = vec![0; 500].into();
+        store.append(vec![half])
+    };
+    let first = half().unwrap();
+    assert!(matches!(half().map(drop), Err(StoreError::Busy { .. })), "until it is answered");
+    first.await.unwrap();
+    half().unwrap().await.unwrap();
 }
