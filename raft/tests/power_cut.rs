@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use replay::{Chance, Replay};
-use signpost_raft::disk::sled::{SledDisk, Synchronised};
+use signpost_raft::disk::sled::{Habits, SledDisk};
 use signpost_raft::disk::{Disk, Table, VALUE_BYTES_MAX};
 
 const CACHE_BYTES: u64 = 16 << 20;
@@ -30,7 +30,8 @@ const MARK_SYNC_EVERY: u64 = 7;
 const DIR: &str = "SIGNPOST_POWER_CUT_DIR";
 /// Which file is left out of the synchronisation.
 const WITHOUT: &str = "SIGNPOST_POWER_CUT_WITHOUT";
-const ALL: Synchronised = Synchronised { wal: true, sled: true };
+/// So that rows settle all the time.
+const HABITS: Habits = Habits { wal: true, sled: true, settle_bytes: 64 * 1024 };
 
 /// The `number`th write of the load: mostly a new row, sometimes the removal of an old one. Runs of
 /// the largest rows make pages as large as they get.
@@ -49,8 +50,8 @@ fn writes_before(number: u64) -> u64 {
     (1..=number).map(|number| 1 + number * 7 % 12).sum()
 }
 
-fn open(dir: &Path, synchronised: Synchronised) -> Result<SledDisk, String> {
-    SledDisk::open_synchronising(dir, CACHE_BYTES, synchronised).map_err(|error| error.to_string())
+fn open(dir: &Path, habits: Habits) -> Result<SledDisk, String> {
+    SledDisk::open_with(dir, CACHE_BYTES, habits).map_err(|error| error.to_string())
 }
 
 /// The process that is watched. It opens the disk twice, so that a recovery is in the record.
@@ -60,7 +61,7 @@ async fn child() {
     let dir = std::env::var_os(DIR).expect("the parent says where");
     let dir = Path::new(&dir);
     let without = std::env::var(WITHOUT).unwrap_or_default();
-    let synchronised = Synchronised { wal: without != "wal", sled: without != "sled" };
+    let habits = Habits { wal: without != "wal", sled: without != "sled", ..HABITS };
     let mut acknowledged = OpenOptions::new()
         .append(true)
         .create(true)
@@ -68,7 +69,7 @@ async fn child() {
         .expect("it can be made");
     let mut written = 0;
     for half in 0..2 {
-        let disk = open(&dir.join("data"), synchronised).expect("it opens");
+        let disk = open(&dir.join("data"), habits).expect("it opens");
         for number in half * ACKNOWLEDGEMENTS / 2..(half + 1) * ACKNOWLEDGEMENTS / 2 {
             while written < writes_before(number + 1) {
                 match write(written) {
@@ -128,7 +129,7 @@ fn rows_after(writes: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// Opens an image and says what is wrong with it, if anything: it must hold what a prefix of the
 /// writes makes, and all that was acknowledged.
 fn check(image: &Path, acknowledgements: u64) -> Result<(), String> {
-    let disk = open(image, ALL)?;
+    let disk = open(image, HABITS)?;
     let all = vec![]..=vec![0xff; 9];
     let found = disk.range(Table::Log, all, usize::MAX).map_err(|error| error.to_string())?;
     let found: BTreeMap<_, _> = found.into_iter().collect();

@@ -39,10 +39,8 @@ use crate::planted::{Bug, planted};
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 const _: () = assert!(24 * (VALUE_BYTES_MAX + 256) < SEGMENT_BYTES / 4);
 
-/// Bytes of the write-ahead log after which its rows go into sled.
+/// See [`Habits::settle_bytes`].
 const SETTLE_BYTES: u64 = 2 * 1024 * 1024;
-/// Whoever writes waits for sled when there are so many more before the former ones are in it.
-const UNSETTLED_BYTES_MAX: u64 = 4 * SETTLE_BYTES;
 /// Changes that are kept for the next sync. More are written, and not synchronised, at once.
 const UNWRITTEN_BYTES_MAX: usize = 256 * 1024;
 
@@ -93,14 +91,23 @@ pub struct SledDisk {
     mark: MarkFile,
 }
 
-/// Which files of a [`SledDisk`] are synchronised.
+/// What a [`SledDisk`] does when.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
-pub struct Synchronised {
-    /// The write-ahead log, at each sync.
+pub struct Habits {
+    /// Synchronises the write-ahead log, at each sync.
     pub wal: bool,
-    /// sled's data file, before the log is written over.
+    /// Synchronises sled's data file, before the log is written over.
     pub sled: bool,
+    /// Bytes of the write-ahead log after which its rows go into sled. Whoever writes waits for sled
+    /// when there are four times as many before the former ones are in it.
+    pub settle_bytes: u64,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self { wal: true, sled: true, settle_bytes: SETTLE_BYTES }
+    }
 }
 
 /// The tables of a [`SledDisk`].
@@ -113,6 +120,7 @@ struct Rows {
     /// When rows have settled, or never will.
     settled: Condvar,
     settling: Mutex<Option<JoinHandle<()>>>,
+    settle_bytes: u64,
     /// Why rows could not settle.
     failure: OnceLock<(io::ErrorKind, String)>,
 }
@@ -137,21 +145,18 @@ impl SledDisk {
     /// When another process has it open, when it is damaged, and when the system refuses. The
     /// error says what to do; nothing is wiped.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<SledDisk, OpenError> {
-        let all = !planted(Bug::FdatasyncLeftOut);
-        SledDisk::open_synchronising(dir, cache_bytes, Synchronised { wal: all, sled: all })
+        let fdatasync = !planted(Bug::FdatasyncLeftOut);
+        let usual = Habits::default();
+        SledDisk::open_with(dir, cache_bytes, Habits { wal: fdatasync, sled: fdatasync, ..usual })
     }
 
-    /// A disk that leaves out some `fdatasync` and loses acknowledged writes in a power cut: with it
-    /// the power-cut test proves that it would notice.
+    /// A disk of other habits: the power-cut test has rows settle often, and proves that it would
+    /// notice a missing `fdatasync`.
     ///
     /// # Errors
     /// As [`SledDisk::open`].
     #[doc(hidden)]
-    pub fn open_synchronising(
-        dir: &Path,
-        cache_bytes: u64,
-        synchronised: Synchronised,
-    ) -> Result<SledDisk, OpenError> {
+    pub fn open_with(dir: &Path, cache_bytes: u64, habits: Habits) -> Result<SledDisk, OpenError> {
         let refused = |source| OpenError::Io { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(refused)?;
         let mark =
@@ -166,7 +171,7 @@ impl SledDisk {
         // of the replica.
         let opening = std::thread::Builder::new().name("sled-open".to_owned()).spawn({
             let dir = dir.to_owned();
-            move || Rows::open(&config, &dir, synchronised)
+            move || Rows::open(&config, &dir, habits)
         });
         match opening.map_err(refused)?.join() {
             Ok(rows) => Ok(SledDisk { rows: Arc::new(rows?), mark }),
@@ -201,11 +206,7 @@ impl Drop for SledDisk {
 
 impl Rows {
     /// Opens sled, which keeps others out, and has it take what the log holds.
-    fn open(
-        config: &sled::Config,
-        dir: &Path,
-        synchronised: Synchronised,
-    ) -> Result<Rows, OpenError> {
+    fn open(config: &sled::Config, dir: &Path, habits: Habits) -> Result<Rows, OpenError> {
         let refused = |error| refused_or_damaged(dir, error);
         let failed = |error| open_error(dir, error);
         let database = config.open().map_err(failed)?;
@@ -213,10 +214,10 @@ impl Rows {
             log: database.open_tree("log").map_err(failed)?,
             meta: database.open_tree("meta").map_err(failed)?,
             chunk: database.open_tree("chunk").map_err(failed)?,
-            data: Some(File::open(dir.join("db")).map_err(refused)?).filter(|_| synchronised.sled),
+            data: Some(File::open(dir.join("db")).map_err(refused)?).filter(|_| habits.sled),
             database,
         };
-        let (mut wal, changes) = Wal::open(dir, synchronised.wal).map_err(refused)?;
+        let (mut wal, changes) = Wal::open(dir, habits.wal).map_err(refused)?;
         for (table, key, value) in &changes {
             sled.change(*table, key, value.as_deref()).map_err(failed)?;
         }
@@ -229,6 +230,7 @@ impl Rows {
             overlay: Mutex::default(),
             settled: Condvar::new(),
             settling: Mutex::default(),
+            settle_bytes: habits.settle_bytes,
             failure: OnceLock::new(),
         })
     }
@@ -246,21 +248,19 @@ impl Rows {
         let mut wal = lock(&this.wal);
         let (unwritten, turns) = {
             let mut overlay = lock(&this.overlay);
-            while wal.bytes() >= UNSETTLED_BYTES_MAX && overlay.settling.is_some() {
+            while wal.bytes() >= 4 * this.settle_bytes && overlay.settling.is_some() {
                 this.check()?;
                 overlay = this.settled.wait(overlay).unwrap_or_else(PoisonError::into_inner);
             }
             let unwritten = std::mem::take(&mut overlay.unwritten);
             let bytes = wal.bytes() + unwritten.len() as u64;
-            let turns = bytes >= SETTLE_BYTES && overlay.settling.is_none();
+            let turns = bytes >= this.settle_bytes && overlay.settling.is_none();
             if turns {
                 overlay.turn();
             }
             (unwritten, turns)
         };
-        if !unwritten.is_empty() {
-            wal.append(&unwritten)?;
-        }
+        wal.append(&unwritten)?;
         let file = wal.file();
         if turns {
             // Before any of them is in sled: there they become durable in another order.

@@ -1,9 +1,10 @@
 //! The write-ahead log before sled: what a sync writes, in one piece, and synchronises.
 //!
-//! Two files are written in turn. What the log holds since its last turn is a *generation*; the rows
-//! of a generation that is complete go into sled, and once they are durable there, the generation
-//! after the next is written over it. Opening replays what it finds, the older generation first, as a
-//! whole: a row that sled has already is put there again and changes nothing.
+//! Two files are written in turn. What the log holds since its last turn is a *generation*. One that
+//! has ended goes into sled, row by row, while the next is written to the other file; that one ends no
+//! sooner than all of the former is durable in sled, and the next but one is written over it. Opening
+//! replays what sled may lack, from the beginning: a row that sled has already is put there again and
+//! changes nothing.
 //!
 //! ```text
 //! record: crc32 of the rest: 4 bytes | length of the changes: 4 | generation: 8 | number: 8 | changes
@@ -11,7 +12,9 @@
 //! ```
 //!
 //! Integers are little-endian. Numbers go on from record to record and from file to file. A record
-//! that is cut short ends its file; where a later generation follows, that is damage.
+//! without changes ends its generation: so the one before it is in sled, and what its file holds by
+//! now, perhaps a torn record of the one after, is of no account. A record that is cut short ends a
+//! generation that has not ended; before a later one, that is damage.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -66,14 +69,16 @@ impl Wal {
             found.extend(Generation::read(&std::fs::read(dir.join(name))?)?);
         }
         found.sort_by_key(|generation| generation.generation);
-        if let [older, newer] = &found[..]
-            && (older.generation + 1, older.end) != (newer.generation, newer.first)
-        {
-            return Err(damaged(format_args!(
-                "the write-ahead log's generation {} ends before record {}, and generation {} begins \
-                 with record {}",
-                older.generation, older.end, newer.generation, newer.first
-            )));
+        match &found[..] {
+            [_, newer] if newer.has_ended => drop(found.remove(0)),
+            [older, newer] if !older.is_before(newer) => {
+                return Err(damaged(format_args!(
+                    "the write-ahead log's generation {} breaks off before record {}, and \
+                     generation {} begins with record {}",
+                    older.generation, older.end, newer.generation, newer.first
+                )));
+            }
+            _ => {}
         }
         let (generation, number) = found.last().map_or((0, 0), |last| (last.generation, last.end));
         let changes = found.into_iter().flat_map(|generation| generation.changes).collect();
@@ -95,11 +100,15 @@ impl Wal {
         Ok(())
     }
 
-    /// Writes changes as one record. Durable once [`Wal::file`] is synchronised.
+    /// Writes changes, if there are any, as one record. Durable once [`Wal::file`] is synchronised.
     ///
     /// # Errors
     /// What the system says.
     pub(super) fn append(&mut self, changes: &[u8]) -> io::Result<()> {
+        if changes.is_empty() { Ok(()) } else { self.write(changes) }
+    }
+
+    fn write(&mut self, changes: &[u8]) -> io::Result<()> {
         let length = u32::try_from(changes.len()).map_err(io::Error::other)?;
         let mut record = Vec::with_capacity(HEADER_BYTES + changes.len());
         record.extend([0; 4]);
@@ -125,12 +134,13 @@ impl Wal {
         Synced { file: Arc::clone(self.file_of(self.generation)), fdatasync: self.fdatasync }
     }
 
-    /// Makes this generation durable and begins the next, over the one before this, whose rows must
-    /// be durable in sled.
+    /// Ends this generation, makes it durable, and begins the next, over the one before this, whose
+    /// rows must be durable in sled.
     ///
     /// # Errors
     /// What the system says.
     pub(super) fn turn(&mut self) -> io::Result<()> {
+        self.write(&[])?;
         self.file().sync()?;
         self.generation += 1;
         self.bytes = 0;
@@ -180,6 +190,7 @@ struct Generation {
     first: u64,
     /// The number after its last one.
     end: u64,
+    has_ended: bool,
     changes: Vec<Change>,
 }
 
@@ -193,16 +204,23 @@ impl Generation {
                 generation,
                 first: number,
                 end: number,
+                has_ended: false,
                 changes: Vec::new(),
             });
-            if (generation, number) != (so_far.generation, so_far.end) {
+            if so_far.has_ended || (generation, number) != (so_far.generation, so_far.end) {
                 break;
             }
             read_changes(body, &mut so_far.changes)?;
+            so_far.has_ended = body.is_empty();
             so_far.end += 1;
             file = rest;
         }
         Ok(found)
+    }
+
+    /// Whether nothing is missing between this one and the next.
+    fn is_before(&self, next: &Generation) -> bool {
+        self.has_ended && (self.generation + 1, self.end) == (next.generation, next.first)
     }
 }
 
@@ -316,6 +334,32 @@ mod tests {
     }
 
     #[test]
+    fn a_torn_record_over_a_generation_that_is_in_sled_is_of_no_account() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (mut wal, _) = Wal::open(dir.path(), true).expect("opens");
+        for key in ["a", "b", "c"] {
+            wal.append(&changes(&[key])).expect("written");
+        }
+        wal.turn().expect("turned");
+        wal.append(&changes(&["d"])).expect("written");
+        wal.turn().expect("turned");
+        let path = dir.path().join(FILES[0]);
+        let former = std::fs::read(&path).expect("read");
+        wal.append(&changes(&["a longer record", "than any of the former ones"])).expect("written");
+        let written = std::fs::read(&path).expect("read");
+        // Its beginning did not reach the disk, or its end did not.
+        for at in 1..written.len().min(former.len()) {
+            let torn = [&former[..at], &written[at..]].concat();
+            std::fs::write(&path, &torn).expect("torn");
+            let (_, found) = Wal::open(dir.path(), true).expect("opens");
+            assert!(keys(&found).starts_with(&["d"]), "byte {at}: {:?}", keys(&found));
+            std::fs::write(&path, [&written[..at], &former[at..]].concat()).expect("torn");
+            let (_, found) = Wal::open(dir.path(), true).expect("opens");
+            assert!(keys(&found).starts_with(&["d"]), "byte {at}: {:?}", keys(&found));
+        }
+    }
+
+    #[test]
     fn a_record_cut_short_ends_the_last_generation_and_damages_an_earlier_one() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (mut wal, _) = Wal::open(dir.path(), true).expect("opens");
@@ -338,7 +382,7 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() - 1]).expect("torn");
         let error = Wal::open(dir.path(), true).expect_err("a hole");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(error.to_string().contains("ends before record 2"), "{error}");
+        assert!(error.to_string().contains("breaks off before record"), "{error}");
         // All of the earlier one gone: it may have been settled and overwritten in part.
         std::fs::write(&path, b"").expect("emptied");
         let (_, found) = Wal::open(dir.path(), true).expect("opens");
