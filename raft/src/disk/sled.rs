@@ -145,9 +145,7 @@ impl SledDisk {
     /// When another process has it open, when it is damaged, and when the system refuses. The
     /// error says what to do; nothing is wiped.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<SledDisk, OpenError> {
-        let fdatasync = !planted(Bug::FdatasyncLeftOut);
-        let usual = Habits::default();
-        SledDisk::open_with(dir, cache_bytes, Habits { wal: fdatasync, sled: fdatasync, ..usual })
+        SledDisk::open_with(dir, cache_bytes, Habits::default())
     }
 
     /// A disk of other habits: the power-cut test has rows settle often, and proves that it would
@@ -157,6 +155,9 @@ impl SledDisk {
     /// As [`SledDisk::open`].
     #[doc(hidden)]
     pub fn open_with(dir: &Path, cache_bytes: u64, habits: Habits) -> Result<SledDisk, OpenError> {
+        let fdatasync = !planted(Bug::FdatasyncLeftOut);
+        let habits =
+            Habits { wal: habits.wal && fdatasync, sled: habits.sled && fdatasync, ..habits };
         let refused = |source| OpenError::Io { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(refused)?;
         let mark =
