@@ -9,12 +9,12 @@
 //!
 //! | bug | caught by | how soon |
 //! | --- | --- | --- |
-//! | acknowledge-before-sync | simulation: `agreement` | seed 2 |
+//! | acknowledge-before-sync | simulation: `agreement` | seed 3 |
 //! | vote-not-synced | `raft/tests/replica/votes`: elected while no voter's disk syncs | 1 s |
 //! | fdatasync-left-out | `raft/tests/power_cut`: most of 60 power cuts lose acknowledged rows | 10 s |
 //! | expiry-ignores-epoch | `tests/cluster/restart_race`: a new process goes with its former one | 2 s |
 //! | no-full-ttl-in-new-term | `tests/cluster/new_leader`: a kept broker is lost after a failover | 4 s |
-//! | inherited-expiry-overtakes | simulation: `leases` | seed 8 |
+//! | inherited-expiry-overtakes | simulation: `leases` | seed 1 |
 //! | late-put-wins | `tests/cluster/late_writes` | 1 s |
 //! | no-full-ttl-after-cut-off | `tests/cluster/paused`: a paused leader, resumed in its own term | 5 s |
 //! | deposed-leader-acknowledges | `tests/cluster/deposed_leader`: an expired broker is renewed | 2 s |
@@ -26,8 +26,8 @@
 //! | moved-base-ignored | `namesrv/tests/routes_rules/registration` | at once |
 //! | one-closed-connection-expires | `tests/cluster/closed_connection` | 2 s |
 //! | snapshot-drops-epoch | simulation: `agreement` | seed 1 |
-//! | snapshot-index-too-old | simulation: `answers` | seed 3 |
-//! | min-index-ignored-after-start | simulation: `min_index` | seed 1 |
+//! | snapshot-index-too-old | simulation: `answers` | seed 1 |
+//! | min-index-ignored-after-start | simulation: `min_index` | seed 2 |
 //! | hash-order-in-digest | simulation: `agreement` | seed 1 |
 //!
 //! A bug in the tables is in the checkers' replay of the log as well: such a one must show in what
