@@ -1,7 +1,6 @@
 //! Consumer groups in cluster mode.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use signpost_remoting::request;
 use tokio::time::Instant;
@@ -11,11 +10,6 @@ use super::ours::Ours;
 use crate::stock::exchange::{Exchange, Heard, heard};
 use crate::support::wait::until;
 
-const WITHIN: Duration = Duration::from_secs(30);
-/// A rebalance takes a moment. But it gives the subscription a new version too, which a member tells
-/// by a heartbeat of its own, and skips when another heartbeat of its client is under way; then its
-/// pulls are refused (25) until the next one, 30 s later (4.9's `messageQueueChanged`).
-const TAKEOVER: Duration = Duration::from_secs(60);
 const QUEUES: i32 = 4;
 const MESSAGES: usize = 80;
 
@@ -50,7 +44,7 @@ pub(super) async fn quiet_and_takeover(side: &mut Side) {
     loop {
         let prefix = format!("probe{round}");
         send(one, &topic, &prefix, 20).await;
-        let shares = heard("a round of probes is received", WITHIN, &[one, &two], |all| {
+        let shares = heard("a round of probes is received", &[one, &two], |all| {
             let got = counts(all, &group, &topic, &prefix);
             let share = |at: usize| counts(&all[at..=at], &group, &topic, &prefix).len();
             if got.len() == 20 { Ok([share(0), share(1)]) } else { Err(format!("{}", got.len())) }
@@ -63,7 +57,7 @@ pub(super) async fn quiet_and_takeover(side: &mut Side) {
         assert!(round < 50, "the queues are never shared out evenly: {shares:?}");
     }
     send(one, &topic, "quiet", MESSAGES).await;
-    let got = heard("all are received", WITHIN, &[one, &two], |all| {
+    let got = heard("all are received", &[one, &two], |all| {
         let got = counts(all, &group, &topic, "quiet");
         if got.len() == MESSAGES { Ok(got) } else { Err(format!("{}", got.len())) }
     })
@@ -73,7 +67,7 @@ pub(super) async fn quiet_and_takeover(side: &mut Side) {
     drop(two);
     let dead = Instant::now();
     send(one, &topic, "after", MESSAGES).await;
-    heard("the one that is left has taken over", TAKEOVER, &[one], |all| {
+    heard("the one that is left has taken over", &[one], |all| {
         let got = counts(all, &group, &topic, "after");
         if got.len() == MESSAGES { Ok(()) } else { Err(format!("{}", got.len())) }
     })
@@ -88,7 +82,7 @@ pub(super) async fn quiet_and_takeover(side: &mut Side) {
         one.order(&["sync", &topic, tag, "k", &format!("{tag}{n}")]).await;
     }
     let wanted = BTreeSet::from(["A0", "B2", "A4"].map(str::to_owned));
-    let got = heard("what was asked for is received", WITHIN, &[one], |all| {
+    let got = heard("what was asked for is received", &[one], |all| {
         let got: BTreeSet<_> = counts(all, &group, &topic, "").into_keys().collect();
         if got.len() >= wanted.len() { Ok(got) } else { Err(format!("{got:?}")) }
     })
@@ -103,7 +97,7 @@ pub(super) async fn failures(side: &mut Side, broker: &Ours) {
     one.order(&["listen", &group, &topic, "*", "2", "concurrently"]).await;
     one.order(&["sync", &topic, "x", "poison-key", "poison"]).await;
     one.order(&["sync", &topic, "x", "x", "healthy"]).await;
-    let got = heard("it has come three times", WITHIN, &[one], |all| {
+    let got = heard("it has come three times", &[one], |all| {
         let got = all[0].of(&group, &topic);
         let poison: Vec<_> = got.into_iter().filter(|one| one.body() == "poison").collect();
         if poison.len() >= 3 { Ok(poison) } else { Err(format!("{poison:?}")) }
@@ -146,7 +140,7 @@ pub(super) async fn go_on(side: &mut Side) {
     let before = one.heard().of(&group, &topic).len();
     one.order(&["listen", &group, &topic, "*", "2", "concurrently"]).await;
     send(one, &topic, "later", MESSAGES).await;
-    let got = heard("what comes later is received", WITHIN, &[one], |all| {
+    let got = heard("what comes later is received", &[one], |all| {
         let got = all[0].of(&group, &topic).split_off(before);
         let later: BTreeSet<_> = got.iter().map(|one| one.body().to_owned()).collect();
         let later = later.iter().filter(|body| body.starts_with("later")).count();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Side;
 use crate::stock::exchange::heard;
 
-const WITHIN: Duration = Duration::from_secs(30);
 /// Delay level 2 of the broker.
 const DELAY: Duration = Duration::from_secs(2);
 
@@ -25,7 +24,7 @@ pub(super) async fn all_kinds(side: &mut Side) {
     one.order(&["batch", &topic, "TagB", "batched", "10"]).await;
     expected.extend((0..10).map(|n| format!("batched-{n}")));
     one.order(&["listen", &group, &topic, "*", "2", "concurrently"]).await;
-    let got = heard("every kind is received", WITHIN, &[one], |all| {
+    let got = heard("every kind is received", &[one], |all| {
         let got = all[0].of(&group, &topic);
         let bodies: BTreeSet<_> = got.iter().map(|one| one.body().to_owned()).collect();
         if bodies == expected { Ok(got) } else { Err(format!("{:?}, {:?}", bodies, all[0].failed)) }
@@ -58,7 +57,7 @@ async fn ordered(side: &mut Side) {
     for shard in ["0", "1", "2"] {
         one.order(&["ordered", &topic, shard, &format!("shard{shard}"), "20"]).await;
     }
-    let got = heard("all of the ordered are received", WITHIN, &[one], |all| {
+    let got = heard("all of the ordered are received", &[one], |all| {
         let got = all[0].of(&group, &topic);
         if got.len() >= 61 { Ok(got) } else { Err(format!("{}", got.len())) }
     })
@@ -80,7 +79,7 @@ async fn delayed(side: &mut Side) {
     let one = &mut side.one;
     let begun = tokio::time::Instant::now();
     one.order(&["delayed", &topic, "2", "late"]).await;
-    let late = heard("the delayed one is received", WITHIN, &[one], |all| {
+    let late = heard("the delayed one is received", &[one], |all| {
         let found = all[0].of(&group, &topic).into_iter().find(|got| got.body() == "late");
         found.ok_or_else(String::new)
     })

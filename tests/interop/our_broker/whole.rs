@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -17,12 +16,11 @@ use super::Side;
 use super::ours::Ours;
 use crate::stage::Stage;
 use crate::stock::Version;
-use crate::stock::exchange::{Received, heard};
+use crate::stock::exchange::{RECEIVED_WITHIN, Received, heard};
 use crate::support::cluster::Settings;
 use crate::support::process::run;
 use crate::support::wait::until_within;
 
-const WITHIN: Duration = Duration::from_secs(60);
 /// The tag whose bodies `java/Exchange.java` writes to files.
 const TAG: &str = "whole";
 const FLAG: i32 = 7;
@@ -153,7 +151,7 @@ async fn ours(stage: &Stage, broker: &Ours, four: &mut Side, five: &mut Side) ->
     }
     for side in [four, five] {
         let group = side.named(GROUP);
-        let got = heard("all of ours are received", WITHIN, &[&side.one], |all| {
+        let got = heard("all of ours are received", &[&side.one], |all| {
             let got = all[0].of(&group, TOPIC);
             let keys: BTreeSet<_> = got.iter().map(Received::body).collect();
             let missing = expected.keys().find(|key| !keys.contains(key.as_str()));
@@ -209,7 +207,7 @@ async fn theirs(stage: &Stage, broker: &Ours, side: &mut Side) -> All {
 /// What lies at the broker, and what `signpost consume` prints of it.
 async fn read_by_ours(stage: &Stage, broker: &Ours, topic: &str, expected: &All) {
     // The delayed ones and the one-way ones are on their way.
-    let stored = until_within(WITHIN, "all are stored", || async {
+    let stored = until_within(RECEIVED_WITHIN, "all are stored", || async {
         let mut stored = Vec::new();
         for queue in 0..4 {
             stored.extend(broker.queue(topic, queue).await);

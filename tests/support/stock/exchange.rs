@@ -13,6 +13,13 @@ use super::java::{Memory, java};
 use super::program::{Listener, Program, Teller};
 use crate::support::wait::{until, until_within};
 
+/// For what consumers are to receive. A rebalance takes a moment, but it gives the subscription a new
+/// version too. The client tells the broker by a heartbeat of its own, and skips that one when another
+/// of its heartbeats is under way (`RebalancePushImpl.messageQueueChanged`,
+/// `sendHeartbeatToAllBrokerWithLock`, 4.9 and 5.x). Then its pulls are refused (25) until the next,
+/// 30 s later, and tried again 3 s after that.
+pub(crate) const RECEIVED_WITHIN: Duration = Duration::from_secs(60);
+
 /// A message that a consumer was given, with when that was heard.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
@@ -119,11 +126,10 @@ impl Exchange {
 /// Waits until all these clients together have heard what is wished.
 pub(crate) async fn heard<T>(
     what: &str,
-    within: Duration,
     clients: &[&Exchange],
     mut wished: impl FnMut(&[Heard]) -> Result<T, String>,
 ) -> T {
-    until_within(within, what, || {
+    until_within(RECEIVED_WITHIN, what, || {
         let all: Vec<Heard> = clients.iter().map(|client| client.heard()).collect();
         std::future::ready(wished(&all))
     })
