@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(400);
 const LED_INTERVAL: Duration = Duration::from_millis(500);
 /// What somebody said longer ago is no news.
 const FRESH: Duration = Duration::from_millis(600);
+/// The role of a replica that was replaced or removed.
+pub const GONE: &str = "gone";
 /// So many indices are remembered with their digests.
 const DIGESTS_MAX: usize = 100_000;
 
@@ -37,7 +39,7 @@ pub struct Stood {
     pub at: Duration,
     /// Which replica.
     pub node: NodeId,
-    /// What it said that it was; `silent` when it said nothing.
+    /// What it said that it was; `silent` when it said nothing, `gone` when it is there no more.
     pub role: String,
     /// Its term.
     pub term: Term,
@@ -83,7 +85,9 @@ impl Watch {
             while let Some(done) = looking.try_join_next() {
                 busy.retain(|node| Some(node) != done.as_ref().ok());
             }
-            for (node, address) in self.replicas.replicas() {
+            let replicas = self.replicas.replicas();
+            self.seen().leave(self.told.now(), |node| replicas.iter().all(|(id, _)| *id != node));
+            for (node, address) in replicas {
                 if !busy.contains(&node) {
                     busy.push(node);
                     looking.spawn(self.clone().look(node, address));
@@ -166,6 +170,16 @@ impl Seen {
         self.latest.insert(node, (at, status));
     }
 
+    /// Nobody looks any more at one that is gone: how it stood last would seem to last.
+    fn leave(&mut self, at: Duration, is_gone: impl Fn(NodeId) -> bool) {
+        let latest: BTreeMap<NodeId, &str> =
+            self.stood.iter().map(|stood| (stood.node, stood.role.as_str())).collect();
+        let left = latest.into_iter().filter(|(node, role)| *role != GONE && is_gone(*node));
+        let left: Vec<NodeId> = left.map(|(node, _)| node).collect();
+        let role = || GONE.to_owned();
+        self.stood.extend(left.into_iter().map(|node| Stood { at, node, role: role(), term: 0 }));
+    }
+
     fn is_led_due(&self, node: NodeId, now: Duration) -> bool {
         let last = self.led.iter().rev().find(|led| led.node == node);
         last.is_none_or(|last| now >= last.from.max(last.until) + LED_INTERVAL)
@@ -230,6 +244,22 @@ mod tests {
         assert!(seen.violations.is_empty());
         seen.note(2, at(300), said("follower", 1, 6, "c"));
         assert_eq!(seen.violations.len(), 1);
+    }
+
+    #[test]
+    fn who_is_gone_stands_so_once_and_may_come_back() {
+        let mut seen = Seen::default();
+        let at = Duration::from_millis;
+        seen.note(1, at(0), said("leader", 1, 5, "a"));
+        seen.note(2, at(0), said("follower", 1, 5, "a"));
+        for look in 1..4 {
+            seen.leave(at(look), |node| node == 1);
+        }
+        seen.note(1, at(9), said("follower", 2, 5, "a"));
+        let of_one = seen.stood.iter().filter(|stood| stood.node == 1);
+        let of_one: Vec<_> = of_one.map(|stood| (stood.at, stood.role.as_str())).collect();
+        assert_eq!(of_one, [(at(0), "leader"), (at(1), GONE), (at(9), "follower")]);
+        assert_eq!(seen.stood.iter().filter(|stood| stood.node == 2).count(), 1);
     }
 
     #[test]

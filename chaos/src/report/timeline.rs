@@ -10,6 +10,7 @@ use super::escaped;
 use crate::faults::kind::Lane;
 use crate::history::{Call, Operation, Outcome};
 use crate::run::Run;
+use crate::watch::GONE;
 
 /// The picture's width, without the names on its left, and one row's height.
 const WIDTH: f64 = 1000.0;
@@ -146,7 +147,7 @@ fn replicas(picture: &mut Picture, run: &Run) {
     for node in nodes {
         picture.name(&format!("replica {node}"));
         let own: Vec<_> = run.stood.iter().filter(|stood| stood.node == node).collect();
-        for (at, stood) in own.iter().enumerate() {
+        for (at, stood) in own.iter().enumerate().filter(|(_, stood)| stood.role != GONE) {
             let until = own.get(at + 1).map_or(run.ended, |next| next.at);
             let (color, label) = match stood.role.as_str() {
                 "leader" => ("--lead", format!("leads, term {}", stood.term)),
