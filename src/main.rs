@@ -38,6 +38,11 @@ use std::process::ExitCode;
 
 use crate::failure::Failure;
 
+/// A replica's write allocates on every thread that it passes; glibc's allocator was a seventh of its
+/// processor time (BENCHMARKS.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let cli = match settings::parse(&args) {

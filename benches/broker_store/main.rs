@@ -32,6 +32,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+/// As the program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Anything that ends a scenario early; it is shown and nothing else is done with it.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
