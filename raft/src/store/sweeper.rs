@@ -59,25 +59,63 @@ async fn sweep(
     removal: Arc<RwLock<()>>,
 ) {
     while let Some(Sweep { table, first, last }) = received.recv().await {
-        loop {
+        let mut next = Some(first);
+        while let Some(first) = next {
             let removed = {
                 let _removing = removal.write().unwrap_or_else(PoisonError::into_inner);
-                remove_step(&disk, table, first.clone(), last.clone())
+                remove_step(&disk, table, first, last.clone())
             };
-            match removed {
-                Ok(STEP_ROWS) => tokio::task::yield_now().await,
-                Ok(_) => break,
-                // The latch has it, and the next opening does this again.
-                Err(_) => return,
-            }
+            // The latch has an error, and the next opening does this again.
+            let Ok(left) = removed else { return };
+            next = left;
+            tokio::task::yield_now().await;
         }
     }
 }
 
-fn remove_step(disk: &Latch, table: Table, first: Vec<u8>, last: Vec<u8>) -> io::Result<usize> {
-    let rows = disk.range(table, first..=last, STEP_ROWS)?;
+/// Removes the first rows from `first` to `last`; answers where the others begin, if there are any. A
+/// disk may keep removed rows for a while: steps that all began at the same row would pass over
+/// those of all steps before.
+fn remove_step(
+    disk: &Latch,
+    table: Table,
+    first: Vec<u8>,
+    last: Vec<u8>,
+) -> io::Result<Option<Vec<u8>>> {
+    let mut rows = disk.range(table, first..=last, STEP_ROWS)?;
     for (key, _) in &rows {
         disk.remove(table, key)?;
     }
-    Ok(rows.len())
+    let full = rows.len() == STEP_ROWS;
+    Ok(rows.pop().filter(|_| full).map(|(key, _)| [&key[..], &[0]].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::simulated::SimulatedDisk;
+
+    #[test]
+    fn each_step_begins_behind_the_one_before() {
+        let disk = Latch::new(Arc::new(SimulatedDisk::new(1)));
+        let key = |row: usize| u64::try_from(row).expect("few").to_be_bytes().to_vec();
+        for row in 0..3 * STEP_ROWS {
+            disk.put(Table::Log, &key(row), b"row").expect("there is room");
+        }
+        let last_swept = 2 * STEP_ROWS + 4;
+        let mut next = Some(key(0));
+        for step in 0..3 {
+            let left =
+                remove_step(&disk, Table::Log, next.expect("rows are left"), key(last_swept));
+            next = left.expect("the disk is well");
+            let behind = key(((step + 1) * STEP_ROWS).min(last_swept + 1));
+            let rows =
+                disk.range(Table::Log, key(0)..=key(usize::MAX), 1).expect("the disk is well");
+            assert_eq!(rows[0].0, behind);
+            assert!(
+                next.as_ref().is_none_or(|next| next[..] > key((step + 1) * STEP_ROWS - 1)[..])
+            );
+            assert_eq!(next.is_none(), step == 2);
+        }
+    }
 }
