@@ -10,6 +10,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, Command};
 
+/// How long a launcher may outlive the program that it started.
+const LAUNCHER_GRACE: Duration = Duration::from_secs(10);
 /// What of a log's end is shown when a child dies.
 const TAIL_BYTES: u64 = 2048;
 
@@ -130,9 +132,13 @@ impl Process {
     /// # Errors
     /// When the system refuses.
     pub async fn kill(&mut self) -> io::Result<()> {
-        // Behind a launcher that forks both must go; one that is gone already is no failure.
+        // Behind a launcher that forks, the launcher's end says that of the program: its sockets are
+        // closed then, and its files. One that is gone already is no failure.
         let _ = self.signal(Signal::KILL);
-        self.child.kill().await
+        match tokio::time::timeout(LAUNCHER_GRACE, self.child.wait()).await {
+            Ok(ended) => ended.map(drop),
+            Err(_elapsed) => self.child.kill().await,
+        }
     }
 
     /// SIGTERM, and SIGKILL if it has not ended after `grace`.
@@ -190,6 +196,22 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    /// A program that was killed and is not gone yet still has its ports.
+    #[tokio::test]
+    async fn a_kill_waits_for_the_program_behind_a_launcher_that_forks() {
+        let dir = tempfile::tempdir().expect("a directory of the test's own");
+        let words =
+            |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let launcher = words(&["sh", "-c", "\"$@\"; exit 7", "launcher"]);
+        let program = words(&["sh", "-c", "exec sleep 1000"]);
+        let mut process =
+            Process::spawn("sleeper", &launcher, program, dir.path().join("log")).expect("sh");
+        process.follow_fork().await.expect("the launcher forks");
+        process.kill().await.expect("killed");
+        let end = process.ended().expect("it has ended");
+        assert_eq!(end.code(), Some(7), "the launcher was not left to see the program's end");
+    }
 
     #[test]
     fn words_are_quoted_as_a_shell_takes_them() {
