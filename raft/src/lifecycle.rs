@@ -125,9 +125,10 @@ async fn belong<M: Machine>(core: &Core<M>) {
             let included = status.includes(core.node_id());
             (status.membership_index, included, status.role == Role::Leader, status.caught_up)
         };
-        // A replica that is still being fed sees memberships from before its time.
-        let was_member = core.store.identity.get().fed;
-        if was_member && !included {
+        // One that is still being fed, and one that has just started again, see memberships from before
+        // their time.
+        let held_at = core.store.identity.get().held_at;
+        if !included && held_at.is_some_and(|held_at| index > held_at) {
             // Its own log says so.
             removed(core, index).await;
             return;
@@ -142,8 +143,8 @@ async fn belong<M: Machine>(core: &Core<M>) {
             Err(_) => leads,
         };
         if !belongs
-            && was_member
-            && let Some(without_us) = ask_whether_removed(core, index).await
+            && let Some(held_at) = held_at
+            && let Some(without_us) = ask_whether_removed(core, held_at.max(index)).await
         {
             removed(core, without_us).await;
             return;
@@ -170,11 +171,15 @@ async fn catch_up<M: Machine>(core: &Core<M>, index: Index, deadline: Instant) {
     }
 }
 
-/// Asks the members that this replica knows whether a later membership is without it.
+/// Asks all that this replica knows whether a later membership is without it. One that has just started
+/// may know of no members yet, but of those that it was started with.
 async fn ask_whether_removed<M: Machine>(core: &Core<M>, included_at: Index) -> Option<Index> {
+    let mut others = core.config.peers.clone();
     let members = core.status.borrow().members.clone();
-    for member in members.iter().filter(|member| member.id != core.node_id()) {
-        let Ok(portrait) = core.dialer.probe(&member.peer, PROBE_TIMEOUT).await else { continue };
+    others.extend(members.into_iter().map(|member| (member.id, member.peer)));
+    others.remove(&core.node_id());
+    for address in others.values() {
+        let Ok(portrait) = core.dialer.probe(address, PROBE_TIMEOUT).await else { continue };
         if portrait.cluster == core.identity().cluster()
             && portrait.membership_index > included_at
             && portrait.members.iter().all(|member| member.id != core.node_id())

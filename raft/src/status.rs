@@ -152,8 +152,8 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
         tell_of_leadership(&mut leader_seen, &now);
         tell_of_members(&mut membership_seen, &now);
         let Status { disk_ok, .. } = now;
-        let (included, highest) =
-            (now.includes(now.node_id), now.members.last().map_or(0, |member| member.id));
+        let held_at = now.includes(now.node_id).then_some(now.membership_index);
+        let highest = now.members.last().map_or(0, |member| member.id);
         core.status.send_if_modified(|status| {
             // Set by others meanwhile; both only ever go from false to true.
             let now = Status {
@@ -167,7 +167,7 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
             *status = now;
             changed
         });
-        if let Err(error) = remember(&core, included, highest).await {
+        if let Err(error) = remember(&core, held_at, highest).await {
             tracing::error!(%error, "cannot write what the membership says of this replica");
         }
         if !disk_ok && !*core.stop.borrow() {
@@ -201,12 +201,12 @@ fn why_not_ok<M: Machine>(core: &Core<M>) -> String {
 
 async fn remember<M: Machine>(
     core: &Core<M>,
-    included: bool,
+    held_at: Option<Index>,
     highest: NodeId,
 ) -> std::io::Result<()> {
     let identity = &core.store.identity;
-    if included && !identity.get().fed {
-        identity.set_fed().await?;
+    if let Some(held_at) = held_at {
+        identity.note_held(held_at).await?;
     }
     identity.note_node_id(highest).await
 }

@@ -11,7 +11,7 @@ use signpost_raft::machine::{NodeId, Term};
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, ELECTION_MAX};
-use crate::faults::{Faults, Stage};
+use crate::faults::{CLOCKS_QUICK_PERCENT, Faults, Stage};
 use crate::logs;
 use crate::report::Report;
 use crate::workload::{Client, Shared};
@@ -239,7 +239,12 @@ impl Running {
             Ok(journals) => journals,
             Err(why) => return Report::failed(self.seed, Violation::new("run", why)),
         };
-        let evidence = Evidence { operations: self.clients.take(), journals, rests: self.rests };
+        let evidence = Evidence {
+            operations: self.clients.take(),
+            journals,
+            rests: self.rests,
+            clocks_quick_percent: CLOCKS_QUICK_PERCENT,
+        };
         if let Ok(path) = std::env::var(HISTORY) {
             let lines: Vec<String> = evidence.operations.iter().map(Operation::line).collect();
             std::fs::write(path, lines.join("\n")).expect("the history's file can be written");

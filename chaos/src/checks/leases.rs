@@ -39,10 +39,15 @@ struct Sign<'a> {
 
 type Signs<'a> = BTreeMap<&'a BrokerKey, Vec<Sign<'a>>>;
 
-/// Claim 7. With a [`Truth`] the log's expiries are judged, too.
+/// Claim 7. With a [`Truth`] the log's expiries are judged, too. A leader's clock may be too quick by so
+/// many percent: its leases are that much shorter.
 #[must_use]
-pub fn early(operations: &[Operation], truth: Option<&Truth>) -> Vec<Violation> {
-    let signs = signs(operations);
+pub fn early(
+    operations: &[Operation],
+    truth: Option<&Truth>,
+    quick_percent: u32,
+) -> Vec<Violation> {
+    let signs = signs(operations, quick_percent);
     let mut violations = truth.map(|truth| expired(truth, operations, &signs)).unwrap_or_default();
     let departures = departures(operations);
     for (read, list) in lists(operations) {
@@ -136,10 +141,10 @@ pub fn late(operations: &[Operation], lateness: &Lateness) -> Late {
 /// How many acknowledged signs of life there are: each is a lease for [`early`] to judge.
 #[must_use]
 pub fn signs_of_life(operations: &[Operation]) -> u64 {
-    signs(operations).values().map(|signs| signs.len() as u64).sum()
+    signs(operations, 0).values().map(|signs| signs.len() as u64).sum()
 }
 
-fn signs(operations: &[Operation]) -> Signs<'_> {
+fn signs(operations: &[Operation], quick_percent: u32) -> Signs<'_> {
     let mut signs = Signs::new();
     for operation in operations {
         let Some(answer) = operation.answer() else { continue };
@@ -152,7 +157,7 @@ fn signs(operations: &[Operation]) -> Signs<'_> {
             _ => continue,
         };
         let Some(ttl) = ttl_of(operation) else { continue };
-        let until = operation.began + ttl;
+        let until = operation.began + ttl * 100 / (100 + quick_percent);
         signs.entry(key).or_default().push(Sign { operation, epoch, until });
     }
     signs

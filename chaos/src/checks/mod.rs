@@ -71,6 +71,8 @@ pub struct Evidence {
     pub journals: BTreeMap<NodeId, Vec<JournalRecord>>,
     /// How the replicas stood after the last fault was healed, and again after all were restarted.
     pub rests: Vec<convergence::Rest>,
+    /// By how much a replica's clock may have been too quick, in percent.
+    pub clocks_quick_percent: u32,
 }
 
 /// At most this many violations of one kind are told.
@@ -90,7 +92,7 @@ pub fn all(evidence: &Evidence) -> Judged {
     add(order::check(operations));
     add(min_index::check(operations));
     add(searched.violations);
-    add(leases::early(operations, truth.as_ref()));
+    add(leases::early(operations, truth.as_ref(), evidence.clocks_quick_percent));
     add(convergence::check(&evidence.rests));
     let mut judged = searched.judged;
     judged.extend(how_often(evidence));

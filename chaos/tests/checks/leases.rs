@@ -38,17 +38,17 @@ fn expiry(epoch: u64, cause: ExpiryCause) -> Truth {
 }
 
 fn gone(cause: ExpiryCause, history: &[Operation]) -> usize {
-    early(history, Some(&expiry(3, cause))).len()
+    early(history, Some(&expiry(3, cause)), 0).len()
 }
 
 #[test]
 fn leases_that_last_are_fine() {
-    assert_eq!(early(&[registered(), listed(true, 500, 600)], None), []);
-    assert_eq!(early(&[registered(), listed(false, 950, 1_001)], None), [], "it may have ended");
-    assert_eq!(early(&[listed(false, 5, 7), registered()], None), [], "not yet acknowledged");
+    assert_eq!(early(&[registered(), listed(true, 500, 600)], None, 0), []);
+    assert_eq!(early(&[registered(), listed(false, 950, 1_001)], None, 0), [], "it may have ended");
+    assert_eq!(early(&[listed(false, 5, 7), registered()], None, 0), [], "not yet acknowledged");
     let unregister = RouteCommand::Unregister(Unregister { key: key(), claim: None, epoch: None });
     let history = [registered(), wrote(unregister, 4, 100, 110), listed(false, 200, 210)];
-    assert_eq!(early(&history, None), []);
+    assert_eq!(early(&history, None, 0), []);
     // An expiry after the ttl; one of another epoch; one that nobody saw in time.
     let seen = |at| wrote(put("k", "a"), 5, at, at + 10);
     assert_eq!(gone(ExpiryCause::Silent, &[registered(), seen(1_100)]), 0);
@@ -57,9 +57,19 @@ fn leases_that_last_are_fine() {
 }
 
 #[test]
+fn a_quick_clock_may_end_a_lease_by_so_much_earlier() {
+    let history = |seen| [registered(), listed(false, seen - 10, seen)];
+    assert_eq!(early(&history(950), None, 10), []);
+    assert_eq!(early(&history(900), None, 10).len(), 1);
+}
+
+#[test]
 fn leases_that_end_early_are_caught() {
-    assert_eq!(early(&[registered(), listed(false, 500, 600)], None).len(), 1);
-    assert_eq!(early(&[registered(), beat(800, 810), listed(false, 1_500, 1_600)], None).len(), 1);
+    assert_eq!(early(&[registered(), listed(false, 500, 600)], None, 0).len(), 1);
+    assert_eq!(
+        early(&[registered(), beat(800, 810), listed(false, 1_500, 1_600)], None, 0).len(),
+        1
+    );
     let seen = |at| wrote(put("k", "a"), 5, at, at + 10);
     assert_eq!(gone(ExpiryCause::Silent, &[registered(), seen(900)]), 1);
     assert_eq!(gone(ExpiryCause::Silent, &[registered(), beat(500, 510), seen(1_300)]), 1);

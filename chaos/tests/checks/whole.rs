@@ -23,7 +23,7 @@ fn good_run() -> Evidence {
     let mut behind = journal(&commands);
     behind.remove(1);
     let journals = BTreeMap::from([(1, journal(&commands)), (2, behind)]);
-    Evidence { operations, journals, rests: vec![rest] }
+    Evidence { operations, journals, rests: vec![rest], ..Evidence::default() }
 }
 
 fn found(breaking: impl FnOnce(&mut Evidence)) -> Vec<String> {

@@ -385,7 +385,7 @@ impl Disk for SimulatedDisk {
         let disk = self.clone();
         let mut state = self.state();
         state.syncs += 1;
-        let fails = state.failing_sync == Some(state.syncs);
+        let number = state.syncs;
         let upto = state.writes;
         let latency = state.next_sync_latency();
         drop(state);
@@ -395,7 +395,8 @@ impl Disk for SimulatedDisk {
             }
             let mut state = disk.state();
             state.check()?;
-            if fails {
+            // A disk that was healed meanwhile does what it should.
+            if state.failing_sync == Some(number) {
                 state.failures += 1;
                 // As a failed writeback does: readable still, but no later sync will save it.
                 drop(state.take_unsynced(upto));

@@ -10,7 +10,7 @@ use super::flusher::Flusher;
 use super::latch::Latch;
 use super::lock;
 use super::record::{Meta, get_meta, put_meta};
-use crate::machine::NodeId;
+use crate::machine::{Index, NodeId};
 
 /// What a data directory knows of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +19,9 @@ pub(crate) struct Identity {
     pub(crate) disk_id: Uuid,
     /// The cluster that it belongs to, once it was founded or this replica was taken in.
     pub(crate) home: Option<Home>,
-    /// Whether it has ever been fed a membership that holds it.
-    pub(crate) fed: bool,
+    /// Index of the latest membership seen here that holds it; None: it was never fed one. A restart
+    /// knows only older ones for a while, and none of those says that it was removed.
+    pub(crate) held_at: Option<Index>,
     /// Whether it was removed from its cluster; that is for ever.
     pub(crate) removed: bool,
     /// The highest number that any membership seen here has held: numbers are never given again.
@@ -62,7 +63,7 @@ impl IdentityStore {
                 let fresh = Identity {
                     disk_id: fresh_disk_id,
                     home: None,
-                    fed: false,
+                    held_at: None,
                     removed: false,
                     highest_node_id: 0,
                 };
@@ -102,13 +103,16 @@ impl IdentityStore {
         .await
     }
 
-    /// Remembers that it has been fed; durable when it returns.
+    /// Remembers that the membership of this index holds it; durable when it returns.
     ///
     /// # Errors
     /// What the disk says.
-    pub(crate) async fn set_fed(&self) -> io::Result<()> {
+    pub(crate) async fn note_held(&self, at: Index) -> io::Result<()> {
+        if self.get().held_at >= Some(at) {
+            return Ok(());
+        }
         self.change(|identity| {
-            identity.fed = true;
+            identity.held_at = identity.held_at.max(Some(at));
             Ok(())
         })
         .await

@@ -15,7 +15,7 @@ use crate::codec;
 use crate::disk::{Disk, Table, VALUE_BYTES_MAX};
 
 /// 1 had one entry in each row of the log, and a record `committed`.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 5;
 
 /// The largest body of a record.

@@ -1,7 +1,7 @@
 //! One replica's clock after the other is quick or slow for a while, or jumps ahead.
 //!
-//! A quick one may end leases early by what its rate is off (claim 7 is bound to it). The workload's
-//! leases are so short that the scanner, which must find one overdue twice, takes longer than that.
+//! A quick one may end leases early by what its rate is off (claim 7 is bound to it), and leases are
+//! judged so.
 //! A jump is no matter of rates: it breaks the leader's run of rounds, and all leases begin anew.
 
 use std::time::Duration;
@@ -12,6 +12,8 @@ use super::Stage;
 use signpost_chaos::random::Random;
 
 const USUAL: u64 = 1_000;
+/// The quickest is so much too quick.
+pub(crate) const QUICK_PERCENT: u32 = 10;
 const RATES: [u64; 4] = [900, 990, 1_010, 1_100];
 
 const GAP_MS: (u64, u64) = (1_000, 6_000);

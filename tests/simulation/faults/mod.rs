@@ -20,6 +20,7 @@ use signpost_raft::disk::simulated::Loss;
 use signpost_raft::machine::{NodeId, Term};
 
 use self::clocks::Clocks;
+pub(crate) use self::clocks::QUICK_PERCENT as CLOCKS_QUICK_PERCENT;
 use self::kind::Kind;
 use self::members::Replacement;
 use crate::cluster::Cluster;

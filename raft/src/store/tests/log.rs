@@ -222,7 +222,8 @@ async fn the_identity_is_minted_once_and_never_moves() {
     let minted = store.identity.get();
     let home = Home { cluster: uuid::Uuid::from_u128(1), cluster_name: "c".into(), node_id: 3 };
     store.identity.set_home(home.clone()).await.expect("settled");
-    store.identity.set_fed().await.expect("fed");
+    store.identity.note_held(5).await.expect("fed");
+    store.identity.note_held(3).await.expect("nothing to write");
     store.identity.set_removed().await.expect("removed");
     let elsewhere = Home { node_id: 4, ..home.clone() };
     let error = store.identity.set_home(elsewhere).await.expect_err("it lives elsewhere");
@@ -232,7 +233,7 @@ async fn the_identity_is_minted_once_and_never_moves() {
     let again = crate::store::Store::open(disk, uuid::Uuid::from_u128(99)).await.expect("opens");
     let found = again.identity.get();
     assert_eq!(found.disk_id, minted.disk_id, "the fresh id is not used");
-    assert_eq!((found.home, found.fed, found.removed), (Some(home), true, true));
+    assert_eq!((found.home, found.held_at, found.removed), (Some(home), Some(5), true));
 }
 
 #[tokio::test(start_paused = true)]
