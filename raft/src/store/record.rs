@@ -14,7 +14,7 @@ use super::damaged;
 use crate::codec;
 use crate::disk::{Disk, Table, VALUE_BYTES_MAX};
 
-/// 1 had one entry in each row of the log, and a record `committed`.
+/// 1 had one entry in each row of the log, and a record `committed`; 2 an identity without `held_at`.
 const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 5;
 
