@@ -204,7 +204,9 @@ pub(crate) async fn told_removed<M: Machine>(core: &Core<M>, membership_index: I
 
 async fn removed<M: Machine>(core: &Core<M>, membership_index: Index) {
     tracing::warn!(membership_index, "this replica was removed from the cluster");
-    if let Err(error) = core.store.identity.set_removed().await {
+    if let Err(error) = core.store.identity.set_removed().await
+        && !core.stopping()
+    {
         core.fail(format!("cannot write that this replica was removed: {error}"));
     }
     core.status.send_modify(|status| {

@@ -135,6 +135,12 @@ impl<M: Machine> Shared<M> {
         Ok(())
     }
 
+    /// Whether it has been told to stop: what the disk does not take any more, the log says again at
+    /// the next start.
+    pub(crate) fn stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
     /// Declares that this replica cannot go on. The first reason stays.
     pub(crate) fn fail(&self, why: String) {
         self.failure.send_if_modified(|failure| {

@@ -167,16 +167,20 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
             *status = now;
             changed
         });
-        if let Err(error) = remember(&core, held_at, highest).await {
+        let remembered = remember(&core, held_at, highest).await;
+        if core.stopping() {
+            return;
+        }
+        if let Err(error) = remembered {
             tracing::error!(%error, "cannot write what the membership says of this replica");
         }
-        if !disk_ok && !*core.stop.borrow() {
+        if !disk_ok {
             core.fail(why_not_ok(&core));
             return;
         }
         tokio::select! {
             changed = changes.changed() => if changed.is_err() {
-                if !*core.stop.borrow() {
+                if !core.stopping() {
                     core.fail(why_not_ok(&core));
                 }
                 return;

@@ -254,6 +254,12 @@ impl SimulatedDisk {
             .collect()
     }
 
+    /// What no crash can take of a row.
+    #[must_use]
+    pub fn durable(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+        self.state().durable.get(&(table, key.to_vec())).cloned()
+    }
+
     /// Changes the bytes of a row behind the replica's back, durably.
     pub fn damage(&self, table: Table, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();

@@ -125,13 +125,16 @@ impl Cluster {
     }
 
     pub(crate) async fn start_with(&mut self, config: Config) -> Result<Node, OpenError> {
-        let id = config.node_id;
-        let listener = match self.listeners.remove(&id) {
+        let listener = self.listener(config.node_id).await;
+        let path = self.path(config.node_id);
+        self.start_in(config, &path, listener).await
+    }
+
+    async fn listener(&mut self, id: NodeId) -> TcpListener {
+        match self.listeners.remove(&id) {
             Some(listener) => listener,
             None => TcpListener::bind(&self.peers[&id]).await.unwrap(),
-        };
-        let path = self.path(id);
-        self.start_in(config, &path, listener).await
+        }
     }
 
     pub(crate) async fn start_in(
@@ -158,7 +161,7 @@ impl Cluster {
         config: Config,
         disk: Arc<dyn Disk>,
     ) -> Result<Node, OpenError> {
-        let listener = self.listeners.remove(&config.node_id).expect("it was not started before");
+        let listener = self.listener(config.node_id).await;
         self.open(config, disk, listener).await
     }
 

@@ -1,7 +1,13 @@
 //! Adding, promoting, removing and replacing replicas.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use signpost_raft::disk::Table;
+use signpost_raft::disk::simulated::{Loss, SimulatedDisk};
 use signpost_raft::members::MemberError;
 use signpost_raft::status::{MemberRole, Role};
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, Node, leader, propose, soon};
 
@@ -48,6 +54,39 @@ async fn a_dead_replica_is_replaced_under_a_new_number() {
     // A number is never given again.
     let again = leader(&nodes).await.replica.add_learner(3, fourth, soon()).await;
     assert!(matches!(again, Err(MemberError::Refused(_))), "{again:?}");
+}
+
+/// What it knows of the membership after a power cut is from before its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_that_just_joined_does_not_take_itself_for_removed_after_a_power_cut() {
+    let mut cluster = Cluster::of([1, 2, 3, 4]).await;
+    let fourth = cluster.peers.remove(&4).unwrap();
+    let nodes = started(&mut cluster, &[1, 2, 3]).await;
+    propose(&nodes, "before").await;
+
+    cluster.peers.insert(4, fourth.clone());
+    let mut config = cluster.config(4);
+    config.join = true;
+    let mut disk = SimulatedDisk::new(4);
+    let mut new = cluster.start_on(config.clone(), Arc::new(disk.clone())).await.unwrap();
+    leader(&nodes).await.replica.add_learner(4, fourth, soon()).await.expect("add 4");
+    let said_by = |disk: &SimulatedDisk| disk.durable(Table::Meta, b"identity");
+    let mut said = said_by(&disk);
+    // A power cut after each change of what it says of itself: which cluster it is of, that it was counted
+    // in, and last, at the end of the row, the highest number that it knows of.
+    while !said.as_ref().is_some_and(|said| said.ends_with(&4_u64.to_le_bytes())) {
+        let deadline = soon();
+        while said_by(&disk) == said {
+            assert!(Instant::now() < deadline, "it stands at {:?}", new.replica.status());
+            sleep(Duration::from_micros(100)).await;
+        }
+        said = said_by(&disk);
+        disk = disk.crash(Loss::Lost);
+        new.replica.shutdown().await;
+        new = cluster.start_on(config.clone(), Arc::new(disk.clone())).await.unwrap();
+    }
+    let fed = new.until("it is fed", |status| status.caught_up && status.includes(4)).await;
+    assert!(!fed.removed, "{fed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
