@@ -125,6 +125,7 @@ mod tests {
             id,
             disk_id: Uuid::from_u128(id.into()),
             cluster: None,
+            was_member: false,
             http: format!("h{id}:8876"),
             remoting: format!("h{id}:9876"),
             members: vec![],
@@ -143,6 +144,7 @@ mod tests {
         };
         SelfPortrait {
             cluster: Some(Uuid::from_u128(77)),
+            was_member: true,
             members: members.iter().map(member).collect(),
             ..empty(id)
         }

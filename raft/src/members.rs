@@ -77,7 +77,9 @@ impl<M: Machine> Replica<M> {
                 portrait.id
             )));
         }
-        if portrait.cluster.is_some() {
+        // A leader that was deposed meanwhile may have counted it in, and to no avail.
+        let is_ours = portrait.cluster == self.core().identity().cluster();
+        if portrait.cluster.is_some() && !(is_ours && !portrait.was_member) {
             return Err(MemberError::Refused(format!(
                 "replica {id} at {address} already belongs to a cluster: a new replica must be \
                  empty"

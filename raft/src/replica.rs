@@ -164,6 +164,7 @@ impl<M: Machine> Replica<M> {
             config.cluster_name.clone(),
             (config.http_advertise.clone(), config.remoting_advertise.clone()),
             on_disk.home.map(|home| home.cluster),
+            on_disk.held_at.is_some(),
         );
         let dialer = Dialer::new(network, identity);
         let rpcs = PeerRpcs { dialer: dialer.clone(), silence_max: config.election_timeout_max };

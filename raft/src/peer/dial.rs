@@ -26,6 +26,7 @@ pub(crate) struct Identity {
 #[derive(Default)]
 struct Known {
     cluster: Option<Uuid>,
+    was_member: bool,
     members: Vec<Member>,
     membership_index: Index,
 }
@@ -37,8 +38,9 @@ impl Identity {
         cluster_name: String,
         (http, remoting): (String, String),
         cluster: Option<Uuid>,
+        was_member: bool,
     ) -> Arc<Identity> {
-        let known = RwLock::new(Known { cluster, ..Known::default() });
+        let known = RwLock::new(Known { cluster, was_member, ..Known::default() });
         Arc::new(Identity { node_id, disk_id, cluster_name, http, remoting, known })
     }
 
@@ -55,6 +57,7 @@ impl Identity {
     /// Remembers the members as of a committed membership entry.
     pub(crate) fn set_members(&self, membership_index: Index, members: Vec<Member>) {
         self.write(|known| {
+            known.was_member |= members.iter().any(|member| member.id == self.node_id);
             known.membership_index = membership_index;
             known.members = members;
         });
@@ -71,6 +74,7 @@ impl Identity {
             id: self.node_id,
             disk_id: self.disk_id,
             cluster: known.cluster,
+            was_member: known.was_member,
             http: self.http.clone(),
             remoting: self.remoting.clone(),
             members: known.members.clone(),

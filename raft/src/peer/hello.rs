@@ -13,7 +13,7 @@ use crate::machine::{Index, NodeId};
 use crate::planted::{Bug, planted};
 
 /// The version of the peers' protocol.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// What a connection is for. Each purpose has its own, so that none waits for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,9 @@ pub struct SelfPortrait {
     pub disk_id: Uuid,
     /// Its cluster; none while it is empty.
     pub cluster: Option<Uuid>,
+    /// Whether a committed membership has ever held it. A leader's word that it was counted in may come to
+    /// nothing: when that leader is deposed before a quorum has heard of it.
+    pub was_member: bool,
     /// Where its HTTP port is.
     pub http: String,
     /// Where its port for the application's own protocol is; empty: it has none.
@@ -248,6 +251,7 @@ mod tests {
             id: 2,
             disk_id: Uuid::from_u128(22),
             cluster: Some(Uuid::from_u128(7)),
+            was_member: true,
             http: String::new(),
             remoting: String::new(),
             members: vec![member(1, 11), member(2, 22)],

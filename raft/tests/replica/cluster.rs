@@ -131,9 +131,17 @@ impl Cluster {
     }
 
     async fn listener(&mut self, id: NodeId) -> TcpListener {
-        match self.listeners.remove(&id) {
-            Some(listener) => listener,
-            None => TcpListener::bind(&self.peers[&id]).await.unwrap(),
+        if let Some(listener) = self.listeners.remove(&id) {
+            return listener;
+        }
+        // The former replica may be about to let go of it.
+        let deadline = soon();
+        loop {
+            match TcpListener::bind(&self.peers[&id]).await {
+                Ok(listener) => return listener,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            tokio::task::yield_now().await;
         }
     }
 

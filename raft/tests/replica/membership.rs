@@ -1,5 +1,6 @@
 //! Adding, promoting, removing and replacing replicas.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use signpost_raft::status::{MemberRole, Role};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, Node, leader, propose, soon};
+
+/// Longer than a test.
+const STUCK: Duration = Duration::from_secs(3_600);
 
 async fn started(cluster: &mut Cluster, ids: &[u64]) -> Vec<Node> {
     let mut nodes = Vec::new();
@@ -93,6 +97,53 @@ async fn one_that_just_joined_does_not_take_itself_for_removed_after_a_power_cut
     let fed = new.until("it is fed", |status| status.caught_up && status.includes(4)).await;
     assert!(!fed.removed, "{fed:?}");
     added.await.unwrap().expect("add 4");
+}
+
+/// A leader counts it in, and is gone before a quorum has heard of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_that_was_counted_in_to_no_avail_can_be_added_again() {
+    let mut cluster = Cluster::of([1, 2, 3, 4]).await;
+    let fourth = cluster.peers.remove(&4).unwrap();
+    let mut nodes = Vec::new();
+    let mut disks = BTreeMap::new();
+    for id in [1, 2, 3] {
+        let disk = SimulatedDisk::new(id);
+        let config = cluster.config(id);
+        nodes.push(cluster.start_on(config, Arc::new(disk.clone())).await.unwrap());
+        disks.insert(id, disk);
+    }
+    propose(&nodes, "before").await;
+    let lead = leader(&nodes).await.replica.clone();
+    let leader_id = lead.status().node_id;
+    disks.remove(&leader_id);
+    for disk in disks.values() {
+        disk.set_sync_latency(Some(STUCK..=STUCK));
+    }
+    cluster.peers.insert(4, fourth.clone());
+    let mut config = cluster.config(4);
+    config.join = true;
+    let new = cluster.start_with(config).await.unwrap();
+    let added = tokio::spawn({
+        let (lead, fourth) = (lead.clone(), fourth.clone());
+        async move { lead.add_learner(4, fourth, soon()).await }
+    });
+    new.until("it was counted in", |status| status.cluster.is_some()).await;
+
+    // The others lose their power, and with it what they have not synced, and then there are those two.
+    for node in nodes {
+        tokio::spawn(async move { node.replica.shutdown().await });
+    }
+    let added = added.await.unwrap();
+    assert!(matches!(added, Err(MemberError::Unknown(_) | MemberError::Stopped)), "{added:?}");
+    let mut nodes = Vec::new();
+    for (id, disk) in disks {
+        let config = cluster.config(id);
+        nodes.push(cluster.start_on(config, Arc::new(disk.crash(Loss::Lost))).await.unwrap());
+    }
+    let lead = leader(&nodes).await.replica.clone();
+    assert!(!lead.status().includes(4), "{:?}", lead.status());
+    lead.add_learner(4, fourth, soon()).await.expect("add 4 again");
+    new.until("it is fed", |status| status.caught_up && status.includes(4)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Cluster, Node, leader, propose};
 
-/// Longer than the test.
+/// Longer than a test.
 const STUCK: Duration = Duration::from_secs(3_600);
 /// Several elections' worth of time.
 const ELECTIONS: Duration = Duration::from_secs(3);
