@@ -78,8 +78,8 @@ impl<M: Machine> Replica<M> {
             )));
         }
         // A leader that was deposed meanwhile may have counted it in, and to no avail.
-        let is_ours = portrait.cluster == self.core().identity().cluster();
-        if portrait.cluster.is_some() && !(is_ours && !portrait.was_member) {
+        let ours = self.core().identity().cluster();
+        if portrait.cluster.is_some() && (portrait.was_member || portrait.cluster != ours) {
             return Err(MemberError::Refused(format!(
                 "replica {id} at {address} already belongs to a cluster: a new replica must be \
                  empty"
