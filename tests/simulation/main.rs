@@ -19,9 +19,9 @@
 //! A seed repeats to the byte: one process runs one seed, on one thread, and what hash maps and tokio
 //! ask the system for (their own seeds) is answered from it, by `mad-turmoil`, which takes the place of
 //! the C library's `getrandom` in this program. `repeats` measures it, and every run of the usual seeds
-//! runs one of them twice. What remains outside: another build of the code, or of its dependencies,
-//! is another schedule. `mad-turmoil` stops the system's clock as well, which the test harness cannot
-//! do without; so this program has a `main` of its own.
+//! runs one of them twice. Debug and release builds take the same course; other code, also of a
+//! dependency, may take another. `mad-turmoil` stops the system's clock as well, which the test harness
+//! cannot do without; so this program has a `main` of its own.
 //!
 //! | file | holds |
 //! | --- | --- |
