@@ -80,8 +80,9 @@ async fn one_that_just_joined_does_not_take_itself_for_removed_after_a_power_cut
     let mut said = said_by(&disk);
     let lead = leader(&nodes).await.replica.clone();
     let added = tokio::spawn(async move { lead.add_learner(4, fourth, soon()).await });
-    // A power cut, which takes the last mark of how far is committed, after each change of what it says of itself: which cluster it is of, that it was counted
-    // in, and last, at the end of the row, the highest number that it knows of.
+    // A power cut after each change of what it says of itself: which cluster it is of, that it was counted
+    // in, and last, at the end of the row, the highest number that it knows of. It takes the last mark of
+    // how far the log is committed.
     while !said.as_ref().is_some_and(|said| said.ends_with(&4_u64.to_le_bytes())) {
         let deadline = soon();
         while said_by(&disk) == said {
