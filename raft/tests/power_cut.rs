@@ -155,15 +155,24 @@ fn check(image: &Path, acknowledgements: u64) -> Result<(), String> {
     ))
 }
 
-/// Cuts the power all over the record, at acknowledgements or a little later, and answers what was
-/// wrong afterwards.
-fn cuts(without: &str) -> Vec<String> {
+/// Acknowledgements all over the record.
+fn everywhere() -> impl Iterator<Item = u64> {
+    (0..CUTS).map(|cut| 1 + cut * (ACKNOWLEDGEMENTS - 2) / (CUTS - 1))
+}
+
+/// The last acknowledgement before the disk is opened for the second time, again and again.
+fn while_it_is_opened() -> impl Iterator<Item = u64> {
+    (0..2 * CUTS).map(|_| ACKNOWLEDGEMENTS / 2)
+}
+
+/// Cuts the power at each of these acknowledgements, or later but before the next, and answers what
+/// was wrong afterwards.
+fn cuts(without: &str, acknowledgements: impl Iterator<Item = u64>) -> Vec<String> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let root = dir.path().canonicalize().expect("it exists");
     let events = record(&root, without);
     let mut failures = Vec::new();
-    for seed in 0..CUTS {
-        let acknowledgements = 1 + seed * (ACKNOWLEDGEMENTS - 2) / (CUTS - 1);
+    for (seed, acknowledgements) in (0..).zip(acknowledgements) {
         let mut replay = Replay::new(&root.join("data"), &root.join("acknowledged"));
         let mut chance = Chance::new(seed);
         replay.run(&events, acknowledgements, &mut chance);
@@ -179,20 +188,26 @@ fn cuts(without: &str) -> Vec<String> {
 
 #[test]
 fn no_power_cut_loses_what_was_acknowledged() {
-    let failures = cuts("");
+    let failures = cuts("", everywhere());
     assert!(failures.is_empty(), "{} of {CUTS} cuts:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
+fn no_power_cut_and_no_kill_while_it_is_opened_makes_the_disk_unreadable() {
+    let failures = cuts("", while_it_is_opened());
+    assert!(failures.is_empty(), "{} cuts:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
 fn without_fdatasync_of_the_write_ahead_log_power_cuts_lose_acknowledged_writes() {
-    let failures = cuts("wal");
+    let failures = cuts("wal", everywhere());
     println!("{} of {CUTS} cuts lost data, for example: {:?}", failures.len(), failures.first());
     assert!(failures.len() as u64 > CUTS / 2, "the test would not notice: {failures:?}");
 }
 
 #[test]
 fn without_fdatasync_of_sled_power_cuts_lose_what_the_log_was_cleared_of() {
-    let failures = cuts("sled");
+    let failures = cuts("sled", everywhere());
     println!("{} of {CUTS} cuts lost data, for example: {:?}", failures.len(), failures.first());
     assert!(failures.len() as u64 > CUTS / 6, "the test would not notice: {failures:?}");
 }

@@ -18,6 +18,7 @@ use signpost_raft::network::Tcp;
 use signpost_raft::replica::{OpenError, Replica};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::cli::namesrv::{Options, RemotingReads as ReadsOption};
@@ -30,6 +31,10 @@ const RAFT_DIR: &str = "raft";
 
 /// How often a starting replica looks whether it is ready.
 const READY_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a replica that cannot go on waits for the requests that it has: there is little that it
+/// could still answer, and until it has stopped nobody can start it again.
+const FAILED_DRAIN: Duration = Duration::from_millis(200);
 
 /// Runs a replica until it is told to stop, or cannot go on.
 ///
@@ -89,13 +94,19 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     http_stop.cancel();
     // Ends waiting reads, so that the door need not wait for them.
     service.shutdown().await;
-    if let Err(error) = http_door.await {
-        tracing::error!(%error, "the HTTP door did not end by itself");
-    }
-    if !gateway.is_finished()
-        && let Err(error) = gateway.await
-    {
-        tracing::error!(%error, "the door of RocketMQ's protocol did not end by itself");
+    let doors = async {
+        if let Err(error) = http_door.await {
+            tracing::error!(%error, "the HTTP door did not end by itself");
+        }
+        if !gateway.is_finished()
+            && let Err(error) = gateway.await
+        {
+            tracing::error!(%error, "the door of RocketMQ's protocol did not end by itself");
+        }
+    };
+    let patience = if end.is_ok() { Duration::MAX } else { FAILED_DRAIN };
+    if timeout(patience, doors).await.is_err() {
+        tracing::debug!("clients are cut off: this replica has no answers any more");
     }
     replica.shutdown().await;
     tracing::info!("stopped");

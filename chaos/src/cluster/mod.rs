@@ -47,8 +47,8 @@ struct Replica {
     place: Place,
     process: Option<Process>,
     paused: bool,
-    /// It may end by itself: its disk is being filled or was damaged.
-    may_end: bool,
+    /// How many faults go on that may end it: its disk is being filled, or was damaged.
+    ends_allowed: u32,
     /// It was removed from the cluster, or is about to be.
     gone: bool,
 }
@@ -134,7 +134,7 @@ impl Cluster {
         // Before it mints one of its own: whoever leads takes the same token. `copy` keeps the mode.
         let minted = self.layout.dir_of("token").join(ADMIN_TOKEN_FILE);
         fs::copy(minted, dir.join(ADMIN_TOKEN_FILE))?;
-        let replica = Replica { place, process: None, paused: false, may_end: false, gone: false };
+        let replica = Replica { place, process: None, paused: false, ends_allowed: 0, gone: false };
         lock(&self.replicas).insert(id, replica);
         Ok(())
     }
@@ -362,10 +362,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// It may end by itself from now on, or no longer.
-    pub fn allow_end(&self, id: NodeId, may_end: bool) {
+    /// A fault has begun that may end this replica.
+    pub fn allow_end(&self, id: NodeId) {
         if let Some(replica) = lock(&self.replicas).get_mut(&id) {
-            replica.may_end = may_end;
+            replica.ends_allowed += 1;
+        }
+    }
+
+    /// That fault is over, and nothing can come of it any more.
+    pub fn forbid_end(&self, id: NodeId) {
+        if let Some(replica) = lock(&self.replicas).get_mut(&id) {
+            replica.ends_allowed = replica.ends_allowed.saturating_sub(1);
         }
     }
 
@@ -392,7 +399,7 @@ impl Cluster {
         let mut ends = Vec::new();
         for (id, replica) in lock(&self.replicas).iter_mut() {
             let end = replica.process.as_mut().and_then(Process::ended);
-            if let (Some(end), false, false) = (end, replica.may_end, replica.gone) {
+            if let (Some(end), 0, false) = (end, replica.ends_allowed, replica.gone) {
                 let words = replica.process.take().map(|process| process.last_words());
                 ends.push((*id, format!("{}:\n{}", ending(end), words.unwrap_or_default())));
             }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::members;
 use super::schedule::Planned;
 use super::strike::{Begun, Stage, Undo};
+use crate::ask;
 use crate::error::Error;
 use crate::random::Random;
 
@@ -20,6 +21,15 @@ const FILLER: &str = "filler";
 static BLOCK: [u8; 64 * 1024] = [0x5a; 64 * 1024];
 /// How long a damaged replica may take to notice it.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a replica may take to show what became of a full disk: to stop, or to be well.
+const SHOW_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it is to be well before it counts as having outlived it: by then it has written again,
+/// and a write that had failed has stopped it.
+const WELL_FOR: Duration = Duration::from_secs(1);
+/// How often a replica is started while its disk is still full.
+const STARTS_IN_VAIN: usize = 2;
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How much of a file is damaged: places, and bytes at each.
 const SCARS: u64 = 24;
 const SCAR_BYTES: usize = 512;
@@ -28,10 +38,10 @@ const SCAR_BYTES: usize = 512;
 pub(super) async fn fill(stage: &Stage, planned: Planned) -> Result<Begun, Error> {
     let (leader, others) = stage.cast(planned.choice)?;
     let node = if planned.choice.is_multiple_of(3) { leader } else { others[0] };
-    stage.cluster.allow_end(node, true);
+    stage.cluster.allow_end(node);
     let path = stage.cluster.replica_dir(node).join(FILLER);
-    let filled = tokio::task::spawn_blocking(move || fill_up(&path)).await.map_err(Error::new)?;
-    let mebibytes = filled? >> 20;
+    let filled = tokio::task::spawn_blocking(move || fill_up(&path)).await;
+    let mebibytes = filled.map_err(Error::new)?? >> 20;
     let note = format!("{mebibytes} MiB filled up the disk of replica {node}");
     Ok(Begun::new([node], note, Undo::Empty(node)))
 }
@@ -48,13 +58,45 @@ fn fill_up(path: &Path) -> Result<u64, Error> {
     }
 }
 
-/// Makes room again; a replica that had stopped is started again.
+/// Makes room again. A replica that has stopped of it was started again in vain before, as a
+/// supervisor does, and one that stops of it later is started again, too.
 pub(super) async fn empty(stage: &Stage, node: NodeId) -> Result<String, Error> {
+    let mut ends = Vec::new();
+    while ends.len() < STARTS_IN_VAIN
+        && let Some(end) = end_at_last(stage, node).await
+    {
+        ends.push(end);
+        stage.cluster.start_replica(node, None).await?;
+    }
     fs::remove_file(stage.cluster.replica_dir(node).join(FILLER))?;
-    let end = stage.cluster.end_of(node);
+    ends.extend(end_at_last(stage, node).await);
     stage.cluster.start_replica(node, None).await?;
-    stage.cluster.allow_end(node, false);
-    Ok(end.map_or("it went on".to_owned(), |end| format!("it had stopped: {end}")))
+    stage.cluster.forbid_end(node);
+    Ok(match &ends[..] {
+        [] => "it went on".to_owned(),
+        [first, ..] => format!("it had stopped: {first} ({} times in all)", ends.len()),
+    })
+}
+
+/// How it ended, unless it is well, or another fault has taken it away.
+async fn end_at_last(stage: &Stage, node: NodeId) -> Option<String> {
+    let begun = Instant::now();
+    let mut well_since = None;
+    while begun.elapsed() < SHOW_TIMEOUT {
+        if let Some(end) = stage.cluster.end_of(node) {
+            return Some(end);
+        }
+        if !stage.cluster.is_up(node) {
+            return None;
+        }
+        if !ask::is_ready(stage.cluster.http(node), WELL_FOR).await {
+            well_since = None;
+        } else if well_since.get_or_insert_with(Instant::now).elapsed() >= WELL_FOR {
+            return None;
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+    None
 }
 
 /// Damages the files of a follower that is down. It must notice, say so and stop; then another one
@@ -62,7 +104,7 @@ pub(super) async fn empty(stage: &Stage, node: NodeId) -> Result<String, Error> 
 pub(super) async fn damage(stage: &Stage, planned: Planned) -> Result<Begun, Error> {
     let (_, others) = stage.cast(planned.choice)?;
     let node = others[0];
-    stage.cluster.allow_end(node, true);
+    stage.cluster.allow_end(node);
     stage.cluster.kill(node).await?;
     let dir = stage.cluster.replica_dir(node).join("raft");
     let choice = planned.choice;
@@ -92,7 +134,7 @@ async fn noticed(stage: &Stage, node: NodeId) -> Option<String> {
         if let Some(end) = stage.cluster.end_of(node) {
             return Some(end);
         }
-        sleep(Duration::from_millis(50)).await;
+        sleep(LOOK_INTERVAL).await;
     }
     None
 }

@@ -15,6 +15,7 @@
 //! Rows go into sled by plain inserts only. Batches and transactions take a lock that `flush` holds
 //! during its disk access, and that all databases of a process share.
 
+mod leftovers;
 mod overlay;
 mod wal;
 
@@ -62,10 +63,10 @@ pub enum OpenError {
     },
     /// What is in it cannot be read as a database.
     #[error(
-        "the data directory {} cannot be opened, its contents are damaged: {detail}. Nothing was \
-         changed. Move the directory aside and keep it; then remove this replica from the cluster \
-         and add a new one under a new node id, with an empty directory. Do not start it again \
-         under its old id: it may have acknowledged writes and votes that it no longer knows",
+        "the data directory {} cannot be opened, its contents are damaged: {detail}. Move \
+         the directory aside and keep it; then remove this replica from the cluster and add a new \
+         one under a new node id, with an empty directory. Do not start it again under its old id: \
+         it may have acknowledged writes and votes that it no longer knows",
         dir.display()
     )]
     Damaged {
@@ -210,6 +211,7 @@ impl Rows {
     fn open(config: &sled::Config, dir: &Path, habits: Habits) -> Result<Rows, OpenError> {
         let refused = |error| refused_or_damaged(dir, error);
         let failed = |error| open_error(dir, error);
+        leftovers::clear(dir).map_err(refused)?;
         let database = config.open().map_err(failed)?;
         let sled = Sled {
             log: database.open_tree("log").map_err(failed)?,
