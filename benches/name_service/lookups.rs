@@ -29,11 +29,11 @@ const CLIENT_VERSION: i32 = 513;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Seconds of each lane in each round
-    #[arg(long, default_value = "2.0")]
+    /// Seconds of each lane in each round: short, for a machine can be quicker for some seconds
+    #[arg(long, default_value = "0.25")]
     seconds: f64,
     /// Interleaved rounds
-    #[arg(long, default_value = "5")]
+    #[arg(long, default_value = "60")]
     rounds: usize,
     /// Folder with the jars of a stock name server:
     /// mvn -q -B -f benches/stock-rocketmq/pom.xml dependency:copy-dependencies
