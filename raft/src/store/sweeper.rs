@@ -92,13 +92,52 @@ fn remove_step(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
     use crate::disk::simulated::SimulatedDisk;
+
+    fn key(row: usize) -> Vec<u8> {
+        u64::try_from(row).expect("few").to_be_bytes().to_vec()
+    }
+
+    fn rows(disk: &Latch, table: Table) -> Vec<Vec<u8>> {
+        let rows = disk.range(table, key(0)..=key(usize::MAX), usize::MAX);
+        rows.expect("the disk is well").into_iter().map(|(key, _)| key).collect()
+    }
+
+    #[tokio::test]
+    async fn all_that_was_handed_over_goes_and_nothing_else() {
+        let disk = Arc::new(Latch::new(Arc::new(SimulatedDisk::new(1))));
+        let all = 4 * STEP_ROWS;
+        for row in 0..all {
+            disk.put(Table::Log, &key(row), b"row").expect("there is room");
+            disk.put(Table::Chunk, &key(row), b"row").expect("there is room");
+        }
+        let sweeper = Sweeper::start(Arc::clone(&disk));
+        sweeper.remove(Table::Log, key(0), key(3 * STEP_ROWS));
+        sweeper.remove(Table::Log, key(all - 2), key(all - 2));
+        sweeper.remove(Table::Chunk, key(5), key(5 + STEP_ROWS));
+        // It ends what it was given before.
+        drop(sweeper);
+        let log: Vec<_> = (3 * STEP_ROWS + 1..all).filter(|row| *row != all - 2).map(key).collect();
+        let chunks: Vec<_> = (0..5).chain(6 + STEP_ROWS..all).map(key).collect();
+        let done = async {
+            while (rows(&disk, Table::Log), rows(&disk, Table::Chunk))
+                != (log.clone(), chunks.clone())
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let swept = timeout(Duration::from_secs(10), done).await;
+        swept.unwrap_or_else(|_| panic!("left: {:?}", rows(&disk, Table::Log)));
+    }
 
     #[test]
     fn each_step_begins_behind_the_one_before() {
         let disk = Latch::new(Arc::new(SimulatedDisk::new(1)));
-        let key = |row: usize| u64::try_from(row).expect("few").to_be_bytes().to_vec();
         for row in 0..3 * STEP_ROWS {
             disk.put(Table::Log, &key(row), b"row").expect("there is room");
         }
