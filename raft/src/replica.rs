@@ -54,6 +54,20 @@ impl<M: Machine> Clone for Replica<M> {
     }
 }
 
+/// Why a replica has stopped, in words for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StopReason {
+    /// Its disk could not be written, or not be synchronised. It may be started again.
+    #[error(
+        "this replica has stopped, for its disk failed: {0}. What it has acknowledged is safe there; \
+         make room, or mend the disk, and start it again"
+    )]
+    DiskFailed(String),
+    /// It must not just be started again.
+    #[error("{0}")]
+    CannotGoOn(String),
+}
+
 /// An applied proposal: where it stands in the log, and what it answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied<O> {
@@ -319,12 +333,13 @@ impl<M: Machine> Replica<M> {
         self.core.status.subscribe()
     }
 
-    /// Resolves when this replica cannot go on, with what to tell a person.
-    pub async fn failed(&self) -> String {
+    /// Resolves when this replica cannot go on.
+    pub async fn failed(&self) -> StopReason {
         let mut failure = self.core.failure.subscribe();
-        match failure.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        let reason = failure.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
+            None => std::future::pending().await,
         }
     }
 

@@ -16,9 +16,9 @@ use crate::machine::{Machine, NodeId};
 use crate::peer::channel::Channels;
 use crate::peer::dial::{Dialer, Identity};
 use crate::peer::server;
-use crate::replica::CallHandler;
+use crate::replica::{CallHandler, StopReason};
 use crate::rounds::Rounds;
-use crate::status::Status;
+use crate::status::{self, Status};
 use crate::store::Store;
 use crate::store::identity::Home;
 use crate::store::machine::MachineStore;
@@ -60,7 +60,7 @@ pub(crate) struct Shared<M: Machine> {
     pub(crate) store: Store,
     pub(crate) status: watch::Sender<Status>,
     /// Why this replica cannot go on, once it cannot.
-    pub(crate) failure: watch::Sender<Option<String>>,
+    pub(crate) failure: watch::Sender<Option<StopReason>>,
     pub(crate) stop: watch::Sender<bool>,
     /// What serves peers.
     pub(crate) serving: TaskTracker,
@@ -141,12 +141,20 @@ impl<M: Machine> Shared<M> {
         *self.stop.borrow()
     }
 
-    /// Declares that this replica cannot go on. The first reason stays.
+    /// Declares that this replica cannot go on, for this reason, unless its disk has failed, which is
+    /// behind all that follows. The first reason stays.
     pub(crate) fn fail(&self, why: String) {
+        let reason = match self.store.failure() {
+            Some(error) if error.kind() == io::ErrorKind::InvalidData => {
+                StopReason::CannotGoOn(status::untrusted(&error))
+            }
+            Some(error) => StopReason::DiskFailed(error.to_string()),
+            None => StopReason::CannotGoOn(why),
+        };
         self.failure.send_if_modified(|failure| {
             let first = failure.is_none();
             if first {
-                *failure = Some(why);
+                *failure = Some(reason);
             }
             first
         });

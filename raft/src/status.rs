@@ -192,15 +192,18 @@ pub(crate) async fn observe<M: Machine>(core: Core<M>) {
     }
 }
 
-/// What ended the core, as far as store and core say it.
+/// What ended the core, as far as it says it.
 fn why_not_ok<M: Machine>(core: &Core<M>) -> String {
     let running = core.raft.metrics().borrow_watched().running_state.clone();
-    match core.store.failure().or(running.err().map(|fatal| fatal.to_string())) {
-        Some(why) => format!(
-            "this replica has stopped, for its log or its tables cannot be trusted any more: {why}"
-        ),
-        None => "this replica's raft core has ended unexpectedly: see the log".to_owned(),
+    match running {
+        Err(fatal) => untrusted(&fatal),
+        Ok(()) => "this replica's raft core has ended unexpectedly: see the log".to_owned(),
     }
+}
+
+/// The end of a replica whose log or tables are not what they were.
+pub(crate) fn untrusted(why: &dyn std::fmt::Display) -> String {
+    format!("this replica has stopped, for its log or its tables cannot be trusted any more: {why}")
 }
 
 async fn remember<M: Machine>(

@@ -15,7 +15,7 @@ use signpost_raft::config::Config as RaftConfig;
 use signpost_raft::disk::Disk;
 use signpost_raft::disk::sled::{OpenError as DiskError, SledDisk};
 use signpost_raft::network::Tcp;
-use signpost_raft::replica::{OpenError, Replica};
+use signpost_raft::replica::{OpenError, Replica, StopReason};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -85,7 +85,10 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
 
     let end = tokio::select! {
         () = stop.cancelled() => Ok(OK),
-        why = replica.failed() => Err(Failure::cannot_go_on(why)),
+        why = replica.failed() => Err(match why {
+            StopReason::DiskFailed(_) => Failure::failed(why),
+            StopReason::CannotGoOn(_) => Failure::cannot_go_on(why),
+        }),
         why = not_opened(&mut gateway) => {
             Err(Failure::failed(format!("--remoting-addr {}: {why}", options.remoting_addr)))
         }

@@ -25,6 +25,7 @@ mod expiry;
 mod expiry_race;
 mod failover;
 mod founding;
+mod full_disk;
 mod graceful_stop;
 mod heartbeats;
 mod hung_broker;

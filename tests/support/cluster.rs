@@ -231,6 +231,21 @@ impl Cluster {
         place.paused = false;
     }
 
+    /// Starts one whose files may have no more than so many KiB each: to it, that is a full disk.
+    pub(crate) fn launch_on_small_disk(&mut self, id: u64, kibibytes: u64) {
+        // The shell counts in blocks of 512 bytes. The signal would end the process before it can fail.
+        let script = "trap '' XFSZ; ulimit -f $0; exec \"$@\"";
+        let launcher = ["sh", "-c", script, &(2 * kibibytes).to_string()].map(str::to_owned);
+        let process = Process::launch(
+            &format!("namesrv-{id}"),
+            &launcher,
+            &self.args(id),
+            &[],
+            self.log_of(id),
+        );
+        self.place(id).process = Some(process);
+    }
+
     /// A new replica of its own number, which waits to be added.
     pub(crate) fn launch_joining(&mut self, id: u64) {
         let (http, peer) = (self.ports.take(), self.ports.take());

@@ -28,7 +28,18 @@ impl Process {
         environment: &[(String, String)],
         log: PathBuf,
     ) -> Self {
-        let mut command = signpost();
+        Self::launch(name, &[], args, environment, log)
+    }
+
+    /// The same by way of another program, whose last arguments the command line becomes.
+    pub(crate) fn launch(
+        name: &str,
+        launcher: &[String],
+        args: &[String],
+        environment: &[(String, String)],
+        log: PathBuf,
+    ) -> Self {
+        let mut command = signpost(launcher);
         command.args(args).arg("--exit-on-stdin-close").envs(environment.iter().cloned());
         Self::start(name, command, log)
     }
@@ -124,9 +135,12 @@ impl Drop for Process {
     }
 }
 
-/// The binary under test, without the options of whoever runs the tests.
-fn signpost() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signpost"));
+/// The binary under test, behind its launcher if it has one, without the options of whoever runs the
+/// tests.
+fn signpost(launcher: &[String]) -> Command {
+    let mut words = launcher.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_signpost")]);
+    let mut command = Command::new(words.next().expect("there is a program"));
+    command.args(words);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("SIGNPOST_") {
             command.env_remove(name);
@@ -139,6 +153,6 @@ fn signpost() -> Command {
 /// Runs a short command of the binary to its end, without holding up the runtime.
 pub(crate) async fn run(args: &[&str]) -> Output {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    let whole = move || signpost().args(args).stdin(Stdio::null()).output();
+    let whole = move || signpost(&[]).args(args).stdin(Stdio::null()).output();
     tokio::task::spawn_blocking(whole).await.expect("no panic").expect("the binary starts")
 }

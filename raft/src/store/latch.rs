@@ -28,8 +28,9 @@ impl Latch {
     }
 
     /// Why the disk has failed, if it has.
-    pub(super) fn failure(&self) -> Option<String> {
-        self.failure.get().map(|failure| failure.text.clone())
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        let failure = self.failure.get();
+        failure.map(|failure| io::Error::new(failure.kind, failure.text.clone()))
     }
 
     fn noted(&self, sync: impl FnOnce(&dyn Disk) -> DiskFuture<()>) -> DiskFuture<()> {

@@ -90,7 +90,7 @@ impl Store {
     }
 
     /// Why the disk has failed, if it has. It stays failed: the replica must stop.
-    pub(crate) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<io::Error> {
         self.latch.failure()
     }
 

@@ -53,7 +53,8 @@ async fn a_wiped_replica_is_refused_and_told_what_to_do() {
     std::fs::rename(cluster.path(1), cluster.dir.path().join("aside")).unwrap();
 
     let back = cluster.start(1).await;
-    let why = timeout(DEADLINE, back.replica.failed()).await.expect("it did not give up");
+    let why =
+        timeout(DEADLINE, back.replica.failed()).await.expect("it did not give up").to_string();
     assert!(why.contains("signpost cluster remove 1"), "{why}");
     assert_eq!(back.replica.status().role, Role::Waiting);
     assert!(back.replica.read_index(soon()).await.is_err());
