@@ -199,7 +199,10 @@ impl<M: Machine> Replica<M> {
             Ok::<_, openraft::errors::Fatal<TypeConfig>>(raft)
         })
         .await
-        .map_err(|error| OpenError::Core(error.to_string()))?;
+        .map_err(|error| match store.failure() {
+            Some(error) => OpenError::Disk(error),
+            None => OpenError::Core(error.to_string()),
+        })?;
 
         let first = status::of(&config, &dialer.identity, &raft, on_disk.removed, false, false);
         let core = Core::new(Shared {

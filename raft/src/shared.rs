@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::disk::may_pass;
 use crate::machine::{Machine, NodeId};
 use crate::peer::channel::Channels;
 use crate::peer::dial::{Dialer, Identity};
@@ -145,10 +146,8 @@ impl<M: Machine> Shared<M> {
     /// behind all that follows. The first reason stays.
     pub(crate) fn fail(&self, why: String) {
         let reason = match self.store.failure() {
-            Some(error) if error.kind() == io::ErrorKind::InvalidData => {
-                StopReason::CannotGoOn(status::untrusted(&error))
-            }
-            Some(error) => StopReason::DiskFailed(error.to_string()),
+            Some(error) if may_pass(&error) => StopReason::DiskFailed(error.to_string()),
+            Some(error) => StopReason::CannotGoOn(status::untrusted(&error)),
             None => StopReason::CannotGoOn(why),
         };
         self.failure.send_if_modified(|failure| {

@@ -12,8 +12,8 @@ use signpost_namesrv::gateway::door::{self, ClosedDoor};
 use signpost_namesrv::http::{self, ServeLimits, Storage};
 use signpost_namesrv::node::Assembly;
 use signpost_raft::config::Config as RaftConfig;
-use signpost_raft::disk::Disk;
 use signpost_raft::disk::sled::{OpenError as DiskError, SledDisk};
+use signpost_raft::disk::{Disk, may_pass};
 use signpost_raft::network::Tcp;
 use signpost_raft::replica::{OpenError, Replica, StopReason};
 use tokio::net::TcpListener;
@@ -62,6 +62,7 @@ pub(crate) async fn run(options: &Options) -> Result<u8, Failure> {
     let opened = Replica::open(raft_config, disk, Arc::new(Tcp), Box::new(peers), machine).await;
     let replica = opened.map_err(|error| match error {
         OpenError::Config(why) => Failure::usage(why),
+        OpenError::Disk(error) if may_pass(&error) => in_dir(&options.data_dir, error),
         damaged => Failure::cannot_go_on(damaged),
     })?;
     let service = assembly.start_on(&replica);

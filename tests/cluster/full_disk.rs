@@ -46,6 +46,12 @@ async fn a_replica_whose_disk_was_full_comes_back_with_all_that_was_acknowledged
         assert!(last.contains(words), "{words}: {last}");
     }
 
+    // Nor when it is started in vain, which it is until there is room.
+    cluster.launch_on_small_disk(full, KIBIBYTES);
+    let mut in_vain = cluster.take(full);
+    assert_eq!(in_vain.ended().await.code(), Some(FAILED), "{}", in_vain.log());
+    assert!(in_vain.log().lines().last().unwrap_or_default().contains("File too large"));
+
     cluster.start_replica(full).await;
     for key in 0..acknowledged {
         let path = format!("/v1/kv/ns/key-{key}");

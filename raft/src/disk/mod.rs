@@ -101,6 +101,14 @@ pub trait Disk: Send + Sync + 'static {
     fn size_bytes(&self) -> u64;
 }
 
+/// Whether a disk's error may be gone at the next start: the system refused, for want of room say.
+/// What is damaged stays damaged.
+#[must_use]
+pub fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other};
+    !matches!(error.kind(), InvalidData | InvalidInput | Other)
+}
+
 fn check_mark(mark: &[u8]) -> io::Result<()> {
     if mark.len() > MARK_BYTES_MAX {
         return Err(io::Error::new(
