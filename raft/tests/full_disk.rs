@@ -8,11 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 
 use signpost_raft::disk::sled::{Habits, OpenError, SledDisk};
-use signpost_raft::disk::{Disk, Table, VALUE_BYTES_MAX};
+use signpost_raft::disk::{Disk, Table, VALUE_BYTES_MAX, may_pass};
 
 const CACHE_BYTES: u64 = 16 << 20;
 /// Directories, and how often each one fills up.
@@ -56,7 +57,7 @@ async fn child() {
         Err(error) => return println!("not opened: {error}"),
     };
     let mut written = from;
-    let mut acknowledge = async |number| -> std::io::Result<()> {
+    let mut acknowledge = async |number| -> io::Result<()> {
         while written < writes_until(from, number) {
             let (key, value) = write(written);
             disk.put(Table::Log, &key, &value)?;
@@ -154,4 +155,15 @@ fn a_directory_whose_disk_was_full_opens_again_and_has_lost_nothing() {
     for place in ["while it was opened", "while rows settled", "in the write-ahead log", "never"] {
         assert!(places.contains_key(place), "the disk was full {place}: not once, so not tested");
     }
+}
+
+#[test]
+fn want_of_room_may_pass_and_damage_does_not() {
+    for code in [5, 27, 28, 122] {
+        // EIO, EFBIG, ENOSPC, EDQUOT.
+        assert!(may_pass(&io::Error::from_raw_os_error(code)), "error {code}");
+    }
+    let damage: io::Error = sled::Error::Corruption { at: None, bt: () }.into();
+    assert!(!may_pass(&damage), "{damage}");
+    assert!(!may_pass(&io::Error::other("sled panicked")));
 }

@@ -58,8 +58,8 @@ fn fill_up(path: &Path) -> Result<u64, Error> {
     }
 }
 
-/// Makes room again. A replica that has stopped of it was started again in vain before, as a
-/// supervisor does, and one that stops of it later is started again, too.
+/// Makes room again. Before, a replica that has stopped is started in vain, as a supervisor does;
+/// one that stops later is started again, too.
 pub(super) async fn empty(stage: &Stage, node: NodeId) -> Result<String, Error> {
     let mut ends = Vec::new();
     while ends.len() < STARTS_IN_VAIN
