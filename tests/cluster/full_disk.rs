@@ -1,6 +1,12 @@
 //! A replica whose disk is full stops, says why, and may be started again: it is not taken for one
 //! that must be replaced, which a supervisor would leave alone.
 
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
 use crate::support::cluster::{Cluster, Settings};
 use crate::support::wait::until;
 
@@ -8,6 +14,11 @@ use crate::support::wait::until;
 const KIBIBYTES: u64 = 256;
 /// More writes than there is room for.
 const WRITES_MAX: usize = 2_000;
+/// Half of the time that a replica in good health gives the requests that it has.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// A request that never ends.
+const ENDLESS: &[u8] = b"PUT /v1/kv/ns/endless HTTP/1.1\r\nhost: test\r\n\
+    content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
 /// The exit code that says: it may be started again.
 const FAILED: i32 = 1;
 
@@ -27,11 +38,18 @@ async fn a_replica_whose_disk_was_full_comes_back_with_all_that_was_acknowledged
     }
     let client = cluster.client();
     let mut process = cluster.take(full);
+    let mut endless = TcpStream::connect(cluster.http(full)).await.expect("it serves");
+    endless.write_all(ENDLESS).await.expect("sent");
     let value = "v".repeat(4096);
     let mut acknowledged = 0;
+    let mut failed_at = None;
     let ended = loop {
         if let Some(ended) = process.end() {
             break ended;
+        }
+        if process.log().contains("the disk failed") {
+            let since = *failed_at.get_or_insert_with(Instant::now);
+            assert!(since.elapsed() < STOP_MAX, "it waits for what it cannot answer");
         }
         assert!(acknowledged < WRITES_MAX, "its disk never was full");
         let key = format!("key-{acknowledged}");
