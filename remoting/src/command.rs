@@ -70,6 +70,11 @@ impl RemotingCommand {
         }
     }
 
+    /// What this is, leaving a request for nothing in its place.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::request(0))
+    }
+
     /// A response; the connection that sends it copies id and header kind from the request.
     pub fn response(code: i32) -> Self {
         Self { flag: RESPONSE_FLAG, ..Self::request(code) }

@@ -5,12 +5,17 @@
 //! fields cannot take more memory than a small multiple of its bytes.
 
 use std::fmt;
+use std::ops::Range;
 
 /// Most fields that one header may carry; peers use about twenty.
 pub const MAX_EXT_FIELDS: usize = 1024;
 
-/// Fields for which there is room at once.
-const FEW: usize = 8;
+/// So few fields are looked at one after the other.
+const FEW: usize = 16;
+
+/// Room that is kept for the fields of the next command: what usual ones need.
+const KEPT_BYTES: usize = 1024;
+const KEPT_FIELDS: usize = 32;
 
 /// Ordered map from field name to value, both text. A name that is set twice keeps the last value.
 #[derive(Clone, Default)]
@@ -20,8 +25,9 @@ pub struct ExtFields {
     entries: Vec<Entry>,
 }
 
+/// Where in a text a field's name and value are.
 #[derive(Clone, Copy)]
-struct Entry {
+pub(crate) struct Entry {
     key: Span,
     value: Span,
 }
@@ -38,9 +44,34 @@ impl ExtFields {
         Self { text: String::new(), entries: Vec::new() }
     }
 
-    /// No fields, and room for a few whose names and values take so many bytes.
-    pub(crate) fn with_room(text_bytes: usize) -> Self {
-        Self { text: String::with_capacity(text_bytes), entries: Vec::with_capacity(FEW) }
+    /// No fields, and the room that the former ones had, unless it is much.
+    pub(crate) fn clear(&mut self) {
+        if self.text.capacity() > KEPT_BYTES || self.entries.capacity() > KEPT_FIELDS {
+            *self = Self::new();
+        }
+        self.entries.clear();
+        self.text.clear();
+    }
+
+    /// The room that these fields have, for parts that will be theirs; they are none then.
+    pub(crate) fn room(&mut self) -> Vec<Entry> {
+        self.clear();
+        std::mem::take(&mut self.entries)
+    }
+
+    /// Makes these the fields that are parts of this text, set one after the other.
+    pub(crate) fn set_parts(&mut self, text: &str, mut parts: Vec<Entry>) {
+        let key = |part: &Entry| &text[part.key.range()];
+        if !parts.is_sorted_by(|one, next| key(one) < key(next)) {
+            parts.sort_by_key(key);
+            // Of equal names the last was set last: the sort is stable.
+            parts.reverse();
+            parts.dedup_by(|one, kept| key(one) == key(kept));
+            parts.reverse();
+        }
+        self.text.clear();
+        self.text.push_str(text);
+        self.entries = parts;
     }
 
     /// Number of fields.
@@ -55,12 +86,18 @@ impl ExtFields {
 
     /// The value of a field.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.find(key).ok().map(|at| self.slice(self.entries[at].value))
+        let entry = if self.entries.len() <= FEW {
+            // Nearly all differ in length already.
+            self.entries.iter().find(|entry| self.slice(entry.key) == key)
+        } else {
+            self.find(key).ok().map(|at| &self.entries[at])
+        };
+        entry.map(|entry| self.slice(entry.value))
     }
 
     /// Whether the field is there.
     pub fn contains(&self, key: &str) -> bool {
-        self.find(key).is_ok()
+        self.get(key).is_some()
     }
 
     /// Sets a field, replacing its former value.
@@ -106,16 +143,33 @@ impl ExtFields {
     }
 
     fn slice(&self, span: Span) -> &str {
-        &self.text[span.start as usize..span.end as usize]
+        &self.text[span.range()]
     }
 
     fn append(&mut self, text: &str) -> Span {
+        let start = self.text.len();
+        self.text.push_str(text);
+        Span::of(start..self.text.len())
+    }
+}
+
+impl Entry {
+    /// A field whose name and value are here.
+    pub(crate) fn new(key: Range<usize>, value: Range<usize>) -> Self {
+        Self { key: Span::of(key), value: Span::of(value) }
+    }
+}
+
+impl Span {
+    fn of(range: Range<usize>) -> Self {
         let at = |position: usize| {
             u32::try_from(position).expect("the fields of one command stay below 4 GiB")
         };
-        let start = at(self.text.len());
-        self.text.push_str(text);
-        Span { start, end: at(self.text.len()) }
+        Self { start: at(range.start), end: at(range.end) }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
     }
 }
 
@@ -149,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_an_ordered_map(steps in prop::collection::vec(("[a-d]{0,2}", prop::option::of(".{0,3}")), 0..60)) {
+        fn behaves_like_an_ordered_map(steps in prop::collection::vec(("[a-d]{0,2}", prop::option::of(".{0,3}")), 0..90)) {
             let mut fields = ExtFields::new();
             let mut model = BTreeMap::new();
             for (key, value) in steps {

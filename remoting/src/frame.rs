@@ -136,6 +136,34 @@ impl FrameCodec {
         Ok(Some((kind, header, whole)))
     }
 
+    /// Reads the first frame of `src` into `command`, whose memory is used again; false, and nothing is
+    /// changed, while it has not arrived as a whole. After an error `command` has no meaning.
+    pub(crate) fn decode_into(
+        &self,
+        src: &mut BytesMut,
+        command: &mut RemotingCommand,
+    ) -> Result<bool, FrameError> {
+        let Some((kind, header, whole)) = self.boundaries(src)? else {
+            return Ok(false);
+        };
+        if src.len() < whole {
+            return Ok(false);
+        }
+        let body_start = LENGTH_WORD_BYTES + HEADER_WORD_BYTES + header;
+        let header = &src[LENGTH_WORD_BYTES + HEADER_WORD_BYTES..body_start];
+        match kind {
+            HeaderKind::Json => header::json::decode(header, command)?,
+            HeaderKind::Binary => *command = header::binary::decode(header)?,
+        }
+        if whole == body_start {
+            // Nothing points into the buffer, so it can be used again as it is.
+            done_with(src, whole);
+        } else {
+            command.body = body(src.split_to(whole), body_start);
+        }
+        Ok(true)
+    }
+
     /// Appends the command's frame to `dst`; on an error `dst` is as before.
     pub fn encode_into(
         &self,
@@ -223,25 +251,8 @@ impl Decoder for FrameCodec {
     type Error = FrameError;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<RemotingCommand>, FrameError> {
-        let Some((kind, header, whole)) = self.boundaries(src)? else {
-            return Ok(None);
-        };
-        if src.len() < whole {
-            return Ok(None);
-        }
-        let body_start = LENGTH_WORD_BYTES + HEADER_WORD_BYTES + header;
-        let header = &src[LENGTH_WORD_BYTES + HEADER_WORD_BYTES..body_start];
-        let mut command = match kind {
-            HeaderKind::Json => header::json::decode(header)?,
-            HeaderKind::Binary => header::binary::decode(header)?,
-        };
-        if whole == body_start {
-            // Nothing points into the buffer, so it can be used again as it is.
-            src.advance(whole);
-        } else {
-            command.body = body(src.split_to(whole), body_start);
-        }
-        Ok(Some(command))
+        let mut command = RemotingCommand::request(0);
+        Ok(self.decode_into(src, &mut command)?.then_some(command))
     }
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<RemotingCommand>, FrameError> {
@@ -250,6 +261,15 @@ impl Decoder for FrameCodec {
             None if src.is_empty() => Ok(None),
             None => Err(FrameError::Truncated(src.len())),
         }
+    }
+}
+
+/// Gives up the first bytes of a buffer; all its room is there again once they were all it held.
+pub(crate) fn done_with(buffer: &mut BytesMut, bytes: usize) {
+    if bytes == buffer.len() {
+        buffer.clear();
+    } else {
+        buffer.advance(bytes);
     }
 }
 

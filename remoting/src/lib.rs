@@ -42,7 +42,7 @@ pub mod server;
 pub use client::{Client, ClientOptions, InvokeError};
 pub use code::{request, response};
 pub use command::{HeaderKind, PROTOCOL_VERSION, RemotingCommand};
-pub use connection::{Connection, Handler, Reply};
+pub use connection::{Connection, Handler, Ready, Reply};
 pub use ext::ExtFields;
 pub use frame::{FrameCodec, FrameError, FrameLimits};
 pub use language::Language;

@@ -79,7 +79,7 @@ async fn a_connection_is_closed_when_nothing_moves_for_the_idle_time() {
     let moved = Instant::now();
     assert_eq!(raw.receive().await, None);
     let idle = moved.elapsed();
-    assert!(idle >= 120 * SECOND && idle < 121 * SECOND, "{idle:?}");
+    assert!(idle >= 120 * SECOND && idle <= 136 * SECOND, "{idle:?}");
     assert_eq!(*ended.lock().unwrap(), [CloseReason::Idle(120 * SECOND)]);
 }
 

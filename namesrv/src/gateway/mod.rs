@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use signpost_remoting::connection::{CloseReason, Ended};
 use signpost_remoting::{
-    Connection, ExtFields, Handler, Prepared, RemotingCommand, Reply, request, response,
+    Connection, ExtFields, Handler, Prepared, Ready, RemotingCommand, Reply, request, response,
 };
 use tokio::time::Instant;
 
@@ -61,7 +61,7 @@ struct Shared {
     /// When a peer that sent what is no frame was told of last.
     told_of_no_frame: Mutex<Option<Instant>>,
     /// The success of a local read.
-    found_locally: Arc<Prepared>,
+    found_locally: Prepared,
 }
 
 impl Gateway {
@@ -77,7 +77,6 @@ impl Gateway {
         let told_of_no_frame = Mutex::default();
         let found_locally =
             Prepared::new(&reading::local(done())).expect("short and of small numbers");
-        let found_locally = Arc::new(found_locally);
         Self(Arc::new(Shared {
             service,
             config,
@@ -141,22 +140,34 @@ impl Gateway {
     }
 }
 
+/// Tells of a request.
+fn trace(connection: &Connection, request: &RemotingCommand) {
+    tracing::debug!(
+        peer = %connection.peer(), connection = connection.id(), code = request.code,
+        name = request::name(request.code), version = request.version,
+        oneway = request.is_oneway(), body_bytes = request.body.len(), "request"
+    );
+}
+
 impl Handler for Gateway {
+    fn ready(&self, connection: &Connection, request: &RemotingCommand) -> Option<Ready<'_>> {
+        let ready = match Call::of(request.code)? {
+            Call::Route => routes::ready(&self.0, request)?,
+            _ => return None,
+        };
+        trace(connection, request);
+        let code = Some(ready.answer.code());
+        self.0.service.tally.answered(connection.id(), request.code, code);
+        Some(ready)
+    }
+
     fn request(&self, connection: &Connection, request: RemotingCommand) -> Reply {
-        tracing::debug!(
-            peer = %connection.peer(), connection = connection.id(), code = request.code,
-            name = request::name(request.code), version = request.version,
-            oneway = request.is_oneway(), body_bytes = request.body.len(), "request"
-        );
+        trace(connection, &request);
         let (tally, from, code) = (&self.0.service.tally, connection.id(), request.code);
         match self.answer(connection, request) {
             Reply::Now(answer) => {
                 tally.answered(from, code, Some(answer.code));
                 Reply::Now(answer)
-            }
-            Reply::Prepared(answer, body) => {
-                tally.answered(from, code, Some(answer.code()));
-                Reply::Prepared(answer, body)
             }
             Reply::Later(answer) => {
                 let (tally, begun) = (Arc::clone(tally), Instant::now());

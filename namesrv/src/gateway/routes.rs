@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use signpost_remoting::body::{STANDARD_JSON_VERSION, json};
-use signpost_remoting::{RemotingCommand, Reply};
+use signpost_remoting::{Ready, RemotingCommand, Reply};
 
 use super::{Shared, done, failed, is_true};
 use crate::errors::{Missing, ServiceError};
@@ -18,13 +18,18 @@ const ZONE_MODE: &str = "__ZONE_MODE";
 /// Which.
 const ZONE_NAME: &str = "__ZONE_NAME";
 
-/// Answers 105. Nearly all calls are this one, and find what they look for.
-pub(super) fn route(shared: &Arc<Shared>, request: RemotingCommand) -> Reply {
-    if shared.answers_locally()
-        && let Ok(Some(body)) = shared.service.reads().look(|view| found(shared, &request, view))
-    {
-        return Reply::Prepared(Arc::clone(&shared.found_locally), body);
+/// The answer to 105 out of this replica's tables, if it may come from there and there is one: nearly
+/// all calls are this one, and find what they look for.
+pub(super) fn ready<'s>(shared: &'s Shared, request: &RemotingCommand) -> Option<Ready<'s>> {
+    if !shared.answers_locally() || request.body.len() > shared.body_bytes_max {
+        return None;
     }
+    let body = shared.service.reads().look(|view| found(shared, request, view)).ok().flatten()?;
+    Some(Ready { answer: &shared.found_locally, body })
+}
+
+/// Answers 105.
+pub(super) fn route(shared: &Arc<Shared>, request: RemotingCommand) -> Reply {
     shared.read(move |shared, view| answer(shared, &request, view))
 }
 

@@ -2,10 +2,11 @@
 //! bytes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
+use crossbeam_utils::sync::ShardedLock;
 use signpost_raft::machine::Index;
 
 use super::forms::RouteForm;
@@ -18,7 +19,8 @@ const ENTRY_OVERHEAD_BYTES: usize = 256;
 /// full.
 #[derive(Debug)]
 pub(crate) struct Answers {
-    inner: RwLock<Inner>,
+    /// Sharded, for it is read by all threads at once and hardly ever written.
+    inner: ShardedLock<Inner>,
     bytes_max: usize,
 }
 
@@ -47,7 +49,7 @@ impl Encoded {
 
 impl Answers {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { inner: RwLock::default(), bytes_max }
+        Self { inner: ShardedLock::default(), bytes_max }
     }
 
     /// The answer for this topic, and its `modified`, if that is known to hold at `applied`: while

@@ -4,17 +4,19 @@
 //! have arrived through the decoder to the handler, the outbox to the peer. Rounds go on while
 //! something moves. Every buffer has a bound: at it the round skips the step that would fill it,
 //! so a peer that does not read its answers soon finds that we do not read its requests.
+//!
+//! A turn of the task is nearly always for one request that has arrived. So it asks the stream alone;
+//! orders, queue and timer are asked when one of them has woken the task ([`Woken`]).
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,10 +27,11 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Cause, CloseReason, Connection, ConnectionLimits, Ended, Handler, InvokeError, Outgoing, Reply,
-    Stop,
+    Cause, CloseReason, Connection, ConnectionLimits, Ended, Handler, InvokeError, Outgoing, Ready,
+    Reply, Stop, woken::Woken,
 };
-use crate::{FrameCodec, FrameError, HeaderKind, Prepared, RemotingCommand, response};
+use crate::frame::done_with;
+use crate::{FrameCodec, FrameError, HeaderKind, RemotingCommand, response};
 
 /// What one read asks for at first; doubled while reads fill it, up to the maximum.
 const READ_MIN_BYTES: usize = 1024;
@@ -67,6 +70,7 @@ pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
         io,
         codec: FrameCodec::new(limits.frame),
         inbox: BytesMut::new(),
+        arrived: RemotingCommand::request(0),
         read_bytes: READ_MIN_BYTES,
         outbox: BytesMut::new(),
         unsent_since: None,
@@ -80,8 +84,12 @@ pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
         last_answer_code: None,
         ending: None,
         draining: false,
+        moved: false,
         last_moved: now,
-        timer: Box::pin(sleep_until(now + limits.idle.min(limits.stall))),
+        woken: Woken::new(),
+        ask_queue: true,
+        ask_timer: true,
+        timer: Box::pin(sleep_until(now + idle_look(&limits))),
         told: [
             Told::once(connection.0.closed.clone(), Told::Close),
             Told::once(stop.drain, Told::Drain),
@@ -120,6 +128,8 @@ struct Engine<Io> {
     io: Io,
     codec: FrameCodec,
     inbox: BytesMut,
+    /// What has arrived last; its memory serves the next, unless somebody takes it.
+    arrived: RemotingCommand,
     read_bytes: usize,
     outbox: BytesMut,
     /// Since when the peer has taken nothing of what waits for it.
@@ -139,10 +149,17 @@ struct Engine<Io> {
     ending: Option<CloseReason>,
     /// Set at shutdown: requests begun are answered, none is begun.
     draining: bool,
+    /// Whether something has moved since the timer went off last; reading the clock each time costs
+    /// more.
+    moved: bool,
+    /// Not before anything moved; at most [`idle_look`] after it.
     last_moved: Instant,
+    woken: Woken,
+    /// Whether the queue may have something, and the timer may have gone off.
+    ask_queue: bool,
+    ask_timer: bool,
     timer: Pin<Box<Sleep>>,
-    /// What others may tell this connection to do. A set, because it asks its members only when
-    /// they have something to say: asking each at every turn takes two locks, which all connections share.
+    /// What others may tell this connection to do.
     told: FuturesUnordered<Pin<Box<dyn Future<Output = Told> + Send>>>,
     connection: Connection,
     handler: Arc<dyn Handler>,
@@ -151,15 +168,19 @@ struct Engine<Io> {
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        while let Poll::Ready(Some(told)) = Pin::new(&mut self.told).poll_next(cx) {
-            match told {
-                Told::Close => return Poll::Ready(CloseReason::Requested),
-                Told::Drain => self.draining = true,
+        if self.woken.take(cx) {
+            (self.ask_queue, self.ask_timer) = (true, true);
+            while let Poll::Ready(Some(told)) =
+                Pin::new(&mut self.told).poll_next(&mut self.woken.context())
+            {
+                match told {
+                    Told::Close => return Poll::Ready(CloseReason::Requested),
+                    Told::Drain => self.draining = true,
+                }
             }
         }
-        let mut heard = false;
         loop {
-            let mut moved = self.collect(cx, &mut heard);
+            let mut moved = self.collect(cx);
             moved |= self.read(cx);
             match self.write(cx) {
                 Ok(wrote) => moved |= wrote,
@@ -170,7 +191,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
                 }
             }
             if moved {
-                self.last_moved = Instant::now();
+                self.moved = true;
                 continue;
             }
             if self.outbox.is_empty() {
@@ -181,13 +202,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
                     return Poll::Ready(CloseReason::Drained);
                 }
             }
-            return self.poll_timer(cx);
+            return if self.ask_timer { self.poll_timer() } else { Poll::Pending };
         }
     }
 
-    /// Moves finished answers and queued requests into the outbox. `heard` is set once the queue
-    /// has none: it wakes this task when it has one again.
-    fn collect(&mut self, cx: &mut Context<'_>, heard: &mut bool) -> bool {
+    /// Moves finished answers and queued requests into the outbox.
+    fn collect(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         while !self.answers.is_empty() && self.has_room() && self.ending.is_none() {
             match Pin::new(&mut self.answers).poll_next(cx) {
@@ -197,13 +217,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             }
             moved = true;
         }
-        while !*heard && self.has_room() && self.ending.is_none() {
-            let Poll::Ready(Some(outgoing)) = self.outgoing.poll_recv(cx) else {
-                *heard = true;
-                break;
-            };
-            self.send(outgoing);
-            moved = true;
+        while self.ask_queue && self.has_room() && self.ending.is_none() {
+            match self.outgoing.poll_recv(&mut self.woken.context()) {
+                Poll::Ready(Some(outgoing)) => {
+                    self.send(outgoing);
+                    moved = true;
+                }
+                // It wakes this task when it has something again, or is closed.
+                Poll::Ready(None) | Poll::Pending => self.ask_queue = false,
+            }
         }
         moved
     }
@@ -230,7 +252,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
                 return true;
             }
         };
-        self.connection.0.received_bytes.fetch_add(read as u64, Ordering::Relaxed);
+        self.connection.received(read);
         if read == room {
             self.read_bytes = (self.read_bytes * 2).min(READ_MAX_BYTES);
         }
@@ -243,10 +265,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
         let mut moved = false;
         let mut partial = false;
         while self.may_dispatch() {
-            match self.codec.decode(&mut self.inbox) {
-                Ok(Some(command)) if command.is_response() => self.calls.complete(command),
-                Ok(Some(request)) => self.begin(request),
-                Ok(None) => {
+            match self.codec.decode_into(&mut self.inbox, &mut self.arrived) {
+                Ok(true) if self.arrived.is_response() => self.calls.complete(self.arrived.take()),
+                Ok(true) => self.begin(),
+                Ok(false) => {
                     partial = !self.inbox.is_empty();
                     break;
                 }
@@ -264,13 +286,24 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
         moved
     }
 
-    fn begin(&mut self, request: RemotingCommand) {
-        let asked =
-            Asked { opaque: request.opaque, header: request.header, oneway: request.is_oneway() };
+    /// Begins the request that has arrived.
+    fn begin(&mut self) {
+        let RemotingCommand { opaque, header, .. } = self.arrived;
+        let asked = Asked { opaque, header, oneway: self.arrived.is_oneway() };
         self.owed += usize::from(!asked.oneway);
-        match self.handler.request(&self.connection, request) {
+        if let Some(Ready { answer, body }) = self.handler.ready(&self.connection, &self.arrived) {
+            if !asked.oneway {
+                let code = answer.code();
+                let before = self.outbox.len();
+                let put =
+                    self.codec.encode_prepared(answer, opaque, header, &body, &mut self.outbox);
+                self.queued_total += (self.outbox.len() - before) as u64;
+                self.answered(asked, code, put);
+            }
+            return;
+        }
+        match self.handler.request(&self.connection, self.arrived.take()) {
             Reply::Now(answer) => self.answer(asked, answer),
-            Reply::Prepared(answer, body) => self.answer_prepared(asked, &answer, &body),
             Reply::Later(future) => self.answers.push(Answer { asked, future }),
             Reply::Nothing => {}
         }
@@ -283,15 +316,6 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
         answer.mark_response_to(asked.opaque, asked.header);
         let put = self.put(&answer);
         self.answered(asked, answer.code, put);
-    }
-
-    fn answer_prepared(&mut self, asked: Asked, answer: &Prepared, body: &[u8]) {
-        if asked.oneway {
-            return;
-        }
-        let Asked { opaque, header, .. } = asked;
-        let put = self.queue(|codec, to| codec.encode_prepared(answer, opaque, header, body, to));
-        self.answered(asked, answer.code(), put);
     }
 
     /// An answer with this code was put into the outbox, or could not be: then it says so instead.
@@ -331,15 +355,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
     }
 
     fn put(&mut self, command: &RemotingCommand) -> Result<(), FrameError> {
-        self.queue(|codec, outbox| codec.encode_into(command, outbox))
-    }
-
-    fn queue(
-        &mut self,
-        write: impl FnOnce(&FrameCodec, &mut BytesMut) -> Result<(), FrameError>,
-    ) -> Result<(), FrameError> {
         let before = self.outbox.len();
-        write(&self.codec, &mut self.outbox)?;
+        self.codec.encode_into(command, &mut self.outbox)?;
         self.queued_total += (self.outbox.len() - before) as u64;
         Ok(())
     }
@@ -356,7 +373,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
                 }
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => {
-                    self.outbox.advance(written);
+                    done_with(&mut self.outbox, written);
                     self.written_total += written as u64;
                     moved = true;
                 }
@@ -382,13 +399,20 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
         let due = Instant::now() + time;
         if due < self.timer.deadline() {
             self.timer.as_mut().reset(due);
+            self.ask_timer = true;
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+    fn poll_timer(&mut self) -> Poll<CloseReason> {
         loop {
-            ready!(self.timer.as_mut().poll(cx));
+            if self.timer.as_mut().poll(&mut self.woken.context()).is_pending() {
+                self.ask_timer = false;
+                return Poll::Pending;
+            }
             let now = Instant::now();
+            if std::mem::take(&mut self.moved) {
+                self.last_moved = now;
+            }
             let ConnectionLimits { idle, stall, frame_time, .. } = self.limits;
             let unread = self.unsent_since.map(|since| since + stall);
             if unread.is_some_and(|due| due <= now) {
@@ -402,7 +426,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             if idle_at <= now {
                 return Poll::Ready(CloseReason::Idle(idle));
             }
-            let next = [unread, unended].into_iter().flatten().fold(idle_at, Instant::min);
+            let look_at = idle_at.min(now + idle_look(&self.limits));
+            let next = [unread, unended].into_iter().flatten().fold(look_at, Instant::min);
             self.timer.as_mut().reset(next);
         }
     }
@@ -449,6 +474,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             let _ = call.reply.send(Err(error));
         }
     }
+}
+
+/// How often it is looked whether anything has moved, and so how much later than after the idle time
+/// a connection is closed at most.
+fn idle_look(limits: &ConnectionLimits) -> Duration {
+    limits.idle / 8
 }
 
 /// An error of a flush, if it has one already; one that is still to come will show at a write.

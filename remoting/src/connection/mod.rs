@@ -6,6 +6,7 @@
 mod call;
 mod ended;
 mod engine;
+mod woken;
 
 use std::fmt;
 use std::future::Future;
@@ -28,6 +29,12 @@ pub(crate) use engine::run;
 
 /// What a program does with the requests of a peer.
 pub trait Handler: Send + Sync + 'static {
+    /// The answer to a request, if it is there already and takes nothing of the request: what is
+    /// asked most is answered without a move or an allocation. None: [`Handler::request`] is to.
+    fn ready(&self, _connection: &Connection, _request: &RemotingCommand) -> Option<Ready<'_>> {
+        None
+    }
+
     /// Begins one request. This runs on the connection's own task: what takes time goes into
     /// [`Reply::Later`], whose future is dropped when the connection closes first. Work that must
     /// be done all the same is handed over (to a task, a thread, a log) before it first waits.
@@ -45,13 +52,19 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
+/// An answer of which everything is written already but what it repeats of its request.
+pub struct Ready<'h> {
+    /// All but the body.
+    pub answer: &'h Prepared,
+    /// The body.
+    pub body: Bytes,
+}
+
 /// A handler's answer. Id and header kind are set by the connection; the answer to a one-way
 /// request is dropped.
 pub enum Reply {
     /// The answer, at once.
     Now(RemotingCommand),
-    /// The same with a header that is written already, and this body.
-    Prepared(Arc<Prepared>, Bytes),
     /// The answer, in a while; answers may overtake each other.
     Later(Pin<Box<dyn Future<Output = Option<RemotingCommand>> + Send>>),
     /// None, ever: the peer waits in vain unless its request was one-way.
@@ -86,7 +99,8 @@ pub struct ConnectionLimits {
     pub max_unsent_bytes: usize,
     /// Most calls of ours that wait for their responses; further ones wait for a place.
     pub max_calls: usize,
-    /// A connection on which nothing moves for this long is closed. RocketMQ: 120 s.
+    /// A connection on which nothing moves for this long is closed, at most an eighth of it later.
+    /// RocketMQ: 120 s.
     pub idle: Duration,
     /// A peer that takes none of the bytes waiting for it for this long is cut off.
     pub stall: Duration,
@@ -225,6 +239,12 @@ impl Connection {
             Ok(Err(_engine_gone)) => Err(InvokeError::NotSent(Cause::Closed)),
             Err(_elapsed) => Err(InvokeError::NotSent(Cause::TimedOut)),
         }
+    }
+
+    /// Counts bytes that were read; only the engine does.
+    fn received(&self, bytes: usize) {
+        let received_bytes = self.received_bytes() + bytes as u64;
+        self.0.received_bytes.store(received_bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn received_bytes(&self) -> u64 {

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -69,9 +69,23 @@ fn put_string(dst: &mut BytesMut, text: &str) {
     serde_json::to_writer(dst.writer(), text).expect("a string is always JSON, memory never fails");
 }
 
-/// Reads a header; the body is left empty.
-pub(crate) fn decode(header: &[u8]) -> Result<RemotingCommand, FrameError> {
-    plain::decode(header).map_or_else(|| tolerant(header), Ok)
+/// Reads a header into this command; its body is left empty.
+pub(crate) fn decode(header: &[u8], command: &mut RemotingCommand) -> Result<(), FrameError> {
+    set_defaults(command);
+    if plain::decode(header, command).is_none() {
+        *command = tolerant(header)?;
+    }
+    Ok(())
+}
+
+/// What stock Java has for keys that are missing. The room that fields have is kept.
+pub(super) fn set_defaults(command: &mut RemotingCommand) {
+    let RemotingCommand { code, language, version, opaque, flag, remark, ext, body, header } =
+        command;
+    (*code, *version, *opaque, *flag) = (0, 0, 0, 0);
+    (*language, *header) = (Language::Java, HeaderKind::Json);
+    (*remark, *body) = (None, Bytes::new());
+    ext.clear();
 }
 
 /// Reads any header, however it is written.
@@ -113,13 +127,8 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-        // The defaults that stock Java has for keys that are missing.
-        let mut command = RemotingCommand {
-            version: 0,
-            language: Language::Java,
-            header: HeaderKind::Json,
-            ..RemotingCommand::request(0)
-        };
+        let mut command = RemotingCommand::request(0);
+        set_defaults(&mut command);
         while let Some(key) = map.next_key()? {
             match key {
                 Key::Code => set(&mut map, &mut command.code, "code")?,

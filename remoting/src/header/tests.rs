@@ -18,6 +18,11 @@ fn decode(mut bytes: BytesMut) -> RemotingCommand {
     command
 }
 
+fn read_json(header: &[u8]) -> Result<RemotingCommand, FrameError> {
+    let mut command = RemotingCommand::request(0);
+    json::decode(header, &mut command).map(|()| command)
+}
+
 fn encode(command: &RemotingCommand) -> BytesMut {
     let mut bytes = BytesMut::new();
     FrameCodec::default().encode_into(command, &mut bytes).unwrap();
@@ -95,7 +100,7 @@ fn a_real_send_header_is_read_and_written_byte_for_byte() {
         r#""j":"0","k":"false","m":"false","n":"broker-a"},"flag":0,"language":"JAVA","opaque":7,"#,
         r#""serializeTypeCurrentRPC":"JSON","version":409}"#
     );
-    let command = json::decode(text.as_bytes()).unwrap();
+    let command = read_json(text.as_bytes()).unwrap();
     assert_eq!(command.ext.get("i"), Some("KEYS\u{1}key1\u{2}WAIT\u{1}true\u{2}TAGS\u{1}TagA"));
     let mut written = BytesMut::new();
     json::encode(&command, &mut written);
@@ -104,7 +109,7 @@ fn a_real_send_header_is_read_and_written_byte_for_byte() {
 
 #[test]
 fn json_is_read_as_tolerantly_as_stock_java_reads_it() {
-    let read = |text: &str| json::decode(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let read = |text: &str| read_json(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"));
     // What the Node client sends: bare numbers and booleans; the literals are kept.
     let node = read(
         r#"{"extFields":{"q":0,"k":false,"g":1795360492160,"f":1.50,"e":1E5,"n":null,"s":"x"}}"#,
@@ -194,12 +199,12 @@ fn hostile_headers_are_refused() {
         &format!("{{\"extFields\":{{{many}}}}}"),
         &deep_field,
     ] {
-        assert!(json::decode(text.as_bytes()).is_err(), "{}", &text[..text.len().min(80)]);
+        assert!(read_json(text.as_bytes()).is_err(), "{}", &text[..text.len().min(80)]);
     }
-    assert!(json::decode(b"{\"remark\":\"\xff\"}").is_err());
-    assert!(json::decode(b"{\"extFields\":{\"\xff\":\"\xc3\"}}").is_err());
+    assert!(read_json(b"{\"remark\":\"\xff\"}").is_err());
+    assert!(read_json(b"{\"extFields\":{\"\xff\":\"\xc3\"}}").is_err());
     // Nesting where nobody looks is skipped without recursion, or refused; it never overflows the stack.
-    let _ = json::decode(deep.as_bytes());
+    let _ = read_json(deep.as_bytes());
 
     let fixed = "0069 00 0199 00000001 00000000";
     for rest in [
@@ -219,5 +224,47 @@ fn hostile_headers_are_refused() {
         "00000000 00000008 0001 FF 00000001 61", // name not UTF-8
     ] {
         assert!(binary::decode(&hex(&format!("{fixed}{rest}"))).is_err(), "{rest}");
+    }
+}
+
+/// One command after the other in the same memory, as a connection reads them.
+mod in_one_memory {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ExtFields;
+
+    fn command() -> impl Strategy<Value = RemotingCommand> {
+        let kind = prop_oneof![Just(HeaderKind::Json), Just(HeaderKind::Binary)];
+        let ext = prop::collection::vec(("[a-d]{0,3}", "[a-z\"]{0,60}"), 0..40);
+        let remark = prop::option::of("[a-z]{0,9}");
+        (kind, ext, remark, "[a-z]{0,9}", any::<i32>(), 0..2).prop_map(
+            |(header, ext, remark, body, opaque, flag)| RemotingCommand {
+                remark,
+                flag,
+                opaque,
+                header,
+                ..RemotingCommand::request(34)
+                    .with_ext(ext.into_iter().collect::<ExtFields>())
+                    .with_body(body)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_the_former_command_is_left(commands in prop::collection::vec(command(), 1..8)) {
+            let mut bytes = BytesMut::new();
+            let codec = FrameCodec::default();
+            for command in &commands {
+                codec.encode_into(command, &mut bytes).unwrap();
+            }
+            let mut read = RemotingCommand::request(0);
+            for command in &commands {
+                prop_assert!(codec.decode_into(&mut bytes, &mut read).unwrap());
+                prop_assert_eq!(&read, &decode(encode(command)));
+            }
+            prop_assert!(!codec.decode_into(&mut bytes, &mut read).unwrap());
+        }
     }
 }
