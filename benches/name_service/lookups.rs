@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom as _;
 use signpost_remoting::{ExtFields, RemotingCommand, request};
 
 use crate::Result;
@@ -24,6 +27,8 @@ const BROKERS: usize = 4;
 const TOPICS: usize = 1000;
 /// The lanes warm up for this long: the JVM compiles in it what is hot.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Of the order of the lanes in each round.
+const ORDER_SEED: u64 = 105;
 /// The version of a 5.x client.
 const CLIENT_VERSION: i32 = 513;
 
@@ -174,12 +179,17 @@ async fn interleave(
     let mut rounds = Rounds::new(&names);
     let mut p99 = vec![Vec::new(); lanes.len()];
     let span = Duration::from_secs_f64(options.seconds);
+    let mut order: Vec<usize> = (0..lanes.len()).collect();
+    let mut rng = SmallRng::seed_from_u64(ORDER_SEED);
     for _ in 0..options.rounds {
-        let mut row = Vec::new();
-        for (lane, p99) in lanes.iter_mut().zip(&mut p99) {
-            let load = lane.run(span).await?;
-            row.push(load.rate() * in_flight as f64);
-            p99.push(load.percentile_ms(0.99));
+        // A server may go on with something when its callers have stopped, a JVM for one: no lane
+        // shall always come after the same other.
+        order.shuffle(&mut rng);
+        let mut row = vec![0.0; lanes.len()];
+        for at in &order {
+            let load = lanes[*at].run(span).await?;
+            row[*at] = load.rate() * in_flight as f64;
+            p99[*at].push(load.percentile_ms(0.99));
         }
         rounds.add(row);
     }

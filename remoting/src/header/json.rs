@@ -84,7 +84,10 @@ pub(super) fn set_defaults(command: &mut RemotingCommand) {
         command;
     (*code, *version, *opaque, *flag) = (0, 0, 0, 0);
     (*language, *header) = (Language::Java, HeaderKind::Json);
-    (*remark, *body) = (None, Bytes::new());
+    *remark = None;
+    if !body.is_empty() {
+        *body = Bytes::new();
+    }
     ext.clear();
 }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::json::language;
 use crate::ext::{Entry, MAX_EXT_FIELDS};
-use crate::{ExtFields, RemotingCommand};
+use crate::{ExtFields, Language, RemotingCommand};
 
 /// Reads a header into a command that has the defaults, or declines it and leaves who knows what.
 pub(super) fn decode(header: &[u8], command: &mut RemotingCommand) -> Option<()> {
@@ -22,6 +22,10 @@ pub(super) fn decode(header: &[u8], command: &mut RemotingCommand) -> Option<()>
                 b'c' => command.code = scan.take(b"\"code\":")?.integer()?,
                 b'e' => scan.take(b"\"extFields\":")?.fields(&mut command.ext)?,
                 b'f' => command.flag = scan.take(b"\"flag\":")?.integer()?,
+                // Of nearly all.
+                b'l' if scan.take(b"\"language\":\"JAVA\"").is_some() => {
+                    command.language = Language::Java;
+                }
                 b'l' => {
                     let name = scan.take(b"\"language\":")?.string()?;
                     command.language = language(Some(text(name)?));
