@@ -152,7 +152,7 @@ struct Engine<Io> {
     /// Whether something has moved since the timer went off last; reading the clock each time costs
     /// more.
     moved: bool,
-    /// Not before anything moved; at most [`idle_look`] after it.
+    /// No earlier than the latest move that the timer has seen, and at most [`idle_look`] later.
     last_moved: Instant,
     woken: Woken,
     /// Whether the queue may have something, and the timer may have gone off.

@@ -29,8 +29,8 @@ pub(crate) use engine::run;
 
 /// What a program does with the requests of a peer.
 pub trait Handler: Send + Sync + 'static {
-    /// The answer to a request, if it is there already and takes nothing of the request: what is
-    /// asked most is answered without a move or an allocation. None: [`Handler::request`] is to.
+    /// The answer to a request, if it is there already and keeps nothing of the request: what is
+    /// asked most is answered without a move or an allocation. None: [`Handler::request`] is asked.
     fn ready(&self, _connection: &Connection, _request: &RemotingCommand) -> Option<Ready<'_>> {
         None
     }

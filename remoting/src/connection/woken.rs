@@ -6,9 +6,8 @@ use std::task::{Context, Wake, Waker};
 
 /// Tells a task's turns apart: most are for its stream, few for its timer, its queue or its orders.
 ///
-/// To ask any of those at each turn takes locks and atomic writes, more than all of a short answer's
-/// other work. Polled with [`Woken::context`] they leave a mark when they wake the task, and while
-/// there is none the task need not ask them.
+/// To ask each of those at each turn takes locks and atomic writes. Polled with [`Woken::context`] they
+/// leave a mark when they wake the task, and while there is none the task need not ask them.
 pub(super) struct Woken {
     shared: Arc<Shared>,
     /// Of `shared`, made once.
@@ -62,7 +61,13 @@ impl Wake for Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::sync::atomic::AtomicUsize;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -98,5 +103,34 @@ mod tests {
         seldom.wake();
         assert_eq!((count(&first), count(&second)), (3, 1));
         assert!(woken.take(&other));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_wake_is_lost_between_threads() {
+        const EACH: usize = 20_000;
+        let (sender, mut queue) = mpsc::channel::<()>(1);
+        let (mut woken, mut ask_queue, mut received) = (Woken::new(), false, 0);
+        let receiving = tokio::spawn(poll_fn(move |cx| {
+            ask_queue |= woken.take(cx);
+            while ask_queue {
+                match queue.poll_recv(&mut woken.context()) {
+                    Poll::Ready(Some(())) => received += 1,
+                    Poll::Ready(None) => return Poll::Ready(received),
+                    Poll::Pending => ask_queue = false,
+                }
+            }
+            Poll::Pending
+        }));
+        for _ in 0..2 {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    sender.send(()).await.expect("it receives until the last sender is gone");
+                }
+            });
+        }
+        drop(sender);
+        let received = timeout(Duration::from_secs(30), receiving).await;
+        assert_eq!(received.expect("a wake was lost").expect("no panic"), 2 * EACH);
     }
 }

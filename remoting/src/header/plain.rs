@@ -11,6 +11,11 @@ use super::json::language;
 use crate::ext::{Entry, MAX_EXT_FIELDS};
 use crate::{ExtFields, Language, RemotingCommand};
 
+/// Digits of the longest `i32`.
+const INTEGER_DIGITS_MAX: u32 = 10;
+/// Bytes after a string's content that belong to it.
+const QUOTE: usize = 1;
+
 /// Reads a header into a command that has the defaults, or declines it and leaves who knows what.
 pub(super) fn decode(header: &[u8], command: &mut RemotingCommand) -> Option<()> {
     let mut scan = Scan { rest: header };
@@ -138,11 +143,6 @@ impl<'h> Scan<'h> {
         (digits > 0).then(|| value.try_into().ok())?
     }
 }
-
-/// Digits of the longest `i32`.
-const INTEGER_DIGITS_MAX: u32 = 10;
-/// Bytes after a string's content that belong to it.
-const QUOTE: usize = 1;
 
 /// Where the first byte is that no plain string contains: a quotation mark, a backslash, a control
 /// character.
