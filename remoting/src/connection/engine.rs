@@ -8,7 +8,6 @@
 //! A turn of the task is nearly always for one request that has arrived. So it asks the stream alone;
 //! orders, queue and timer are asked when one of them has woken the task ([`Woken`]).
 
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -28,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Cause, CloseReason, Connection, ConnectionLimits, Ended, Handler, InvokeError, Outgoing, Ready,
-    Reply, Stop, woken::Woken,
+    Reply, Stop,
+    calls::{Call, Calls},
+    woken::Woken,
 };
 use crate::frame::done_with;
 use crate::{FrameCodec, FrameError, HeaderKind, RemotingCommand, response};
@@ -38,8 +39,6 @@ const READ_MIN_BYTES: usize = 1024;
 const READ_MAX_BYTES: usize = 64 * 1024;
 /// An outbox that has grown beyond this is given back once it is empty.
 const OUTBOX_KEPT_BYTES: usize = 64 * 1024;
-/// Calls whose callers have given up are looked for when this many are pending.
-const PURGE_MIN_CALLS: usize = 64;
 
 /// Drives one connection to its end. `opened` receives the handle before anything is read.
 pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
@@ -75,7 +74,6 @@ pub(crate) async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
         outbox: BytesMut::new(),
         unsent_since: None,
         partial_since: None,
-        queued_total: 0,
         written_total: 0,
         answers: FuturesUnordered::new(),
         outgoing,
@@ -136,8 +134,7 @@ struct Engine<Io> {
     unsent_since: Option<Instant>,
     /// Since when the peer is sending a frame, while we would take it.
     partial_since: Option<Instant>,
-    /// Bytes ever put into the outbox, and bytes ever taken from it by the peer's side.
-    queued_total: u64,
+    /// Bytes ever taken from the outbox by the peer's side.
     written_total: u64,
     answers: FuturesUnordered<Answer>,
     outgoing: mpsc::Receiver<Outgoing>,
@@ -293,11 +290,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
         self.owed += usize::from(!asked.oneway);
         if let Some(Ready { answer, body }) = self.handler.ready(&self.connection, &self.arrived) {
             if !asked.oneway {
-                let code = answer.code();
-                let before = self.outbox.len();
-                let put =
-                    self.codec.encode_prepared(answer, opaque, header, &body, &mut self.outbox);
-                self.queued_total += (self.outbox.len() - before) as u64;
+                let (code, to) = (answer.code(), &mut self.outbox);
+                let put = self.codec.encode_prepared(answer, opaque, header, &body, to);
                 self.answered(asked, code, put);
             }
             return;
@@ -340,7 +334,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
             return; // The caller has given up; nothing of the request has left.
         }
         command.opaque = self.calls.next_opaque();
-        let start = self.queued_total;
+        let start = self.written_total + self.outbox.len() as u64;
         match (self.put(&command), reply) {
             (Ok(()), Some(reply)) => self.calls.insert(command.opaque, Call { start, reply }),
             (Ok(()), None) => {}
@@ -355,10 +349,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
     }
 
     fn put(&mut self, command: &RemotingCommand) -> Result<(), FrameError> {
-        let before = self.outbox.len();
-        self.codec.encode_into(command, &mut self.outbox)?;
-        self.queued_total += (self.outbox.len() - before) as u64;
-        Ok(())
+        self.codec.encode_into(command, &mut self.outbox)
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> std::io::Result<bool> {
@@ -465,14 +456,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Engine<Io> {
                 let _ = reply.send(Err(InvokeError::NotSent(Cause::Closed)));
             }
         }
-        for (_, call) in std::mem::take(&mut self.calls.waiting) {
-            let error = if call.start < self.written_total {
-                InvokeError::Unknown(Cause::Closed)
-            } else {
-                InvokeError::NotSent(Cause::Closed)
-            };
-            let _ = call.reply.send(Err(error));
-        }
+        self.calls.fail(self.written_total);
     }
 }
 
@@ -525,45 +509,5 @@ impl Future for Answer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.future.as_mut().poll(cx));
         Poll::Ready((self.asked, answer))
-    }
-}
-
-/// Our requests that wait for responses, by id.
-#[derive(Default)]
-struct Calls {
-    waiting: BTreeMap<i32, Call>,
-    last_opaque: i32,
-    purge_at: usize,
-}
-
-struct Call {
-    /// Position of the request's first byte among all bytes ever put into the outbox.
-    start: u64,
-    reply: oneshot::Sender<Result<RemotingCommand, InvokeError>>,
-}
-
-impl Calls {
-    fn next_opaque(&mut self) -> i32 {
-        loop {
-            self.last_opaque = self.last_opaque.wrapping_add(1);
-            if !self.waiting.contains_key(&self.last_opaque) {
-                return self.last_opaque;
-            }
-        }
-    }
-
-    fn insert(&mut self, opaque: i32, call: Call) {
-        if self.waiting.len() >= self.purge_at.max(PURGE_MIN_CALLS) {
-            self.waiting.retain(|_, call| !call.reply.is_closed());
-            self.purge_at = self.waiting.len() * 2;
-        }
-        self.waiting.insert(opaque, call);
-    }
-
-    /// Hands a response to its caller; one that nobody waits for is dropped.
-    fn complete(&mut self, response: RemotingCommand) {
-        if let Some(call) = self.waiting.remove(&response.opaque) {
-            let _ = call.reply.send(Ok(response));
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! One connection, both directions: requests that arrive go to a [`Handler`], requests we send get
 //! their responses by id.
 //!
-//! [`Connection`] is the handle that programs hold; `engine` is the one task that owns the stream.
+//! [`Connection`] is the handle that programs hold; `engine` is the one task that owns the stream, `calls`
+//! what it has asked, `woken` what wakes it but the stream.
 
 mod call;
+mod calls;
 mod ended;
 mod engine;
 mod woken;
