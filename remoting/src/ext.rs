@@ -201,6 +201,21 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    #[test]
+    fn a_connection_keeps_the_room_of_usual_fields_and_gives_much_back() {
+        let room = |fields: &ExtFields| (fields.text.capacity(), fields.entries.capacity());
+        let mut fields = ExtFields::new().with("topic", "T");
+        let usual = room(&fields);
+        fields.clear();
+        assert_eq!((fields.len(), room(&fields)), (0, usual));
+        let long = ExtFields::new().with("a", "v".repeat(KEPT_BYTES + 1));
+        let many: ExtFields = (0..=KEPT_FIELDS).map(|n| (n.to_string(), "")).collect();
+        for mut fields in [long, many] {
+            fields.clear();
+            assert_eq!((fields.len(), room(&fields)), (0, (0, 0)));
+        }
+    }
+
     proptest! {
         #[test]
         fn behaves_like_an_ordered_map(steps in prop::collection::vec(("[a-d]{0,2}", prop::option::of(".{0,3}")), 0..90)) {
